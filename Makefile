@@ -1,0 +1,55 @@
+# Everything sets up what it needs in .venv, from the pinned versions of constraints.txt.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+DATA   ?= ../shared/data
+NATIVE := $(shell find native -type f)
+
+.PHONY: demo test check bench soak clean system
+
+demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
+	@examples/demo.sh $(VENV)/bin/crossrank
+
+test: $(VENV)/test.stamp       ## set up, then all tests with coverage
+	$(PY) -m pytest --cov --cov-report=term
+
+check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size budget
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) scripts/size_budget.py
+
+bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a folder of sets in BEIR layout
+	$(PY) benchmarks/run.py --data $(DATA)
+
+soak: $(VENV)/test.stamp       ## what takes long: more random examples, sanitizers over the C++ tests
+	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak" --timeout 3600
+	scripts/sanitize.sh $(VENV)/bin
+
+clean:                         ## remove everything that was made here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+
+system:
+	@scripts/system_packages.sh $(PYTHON)
+
+$(VENV)/base.stamp: constraints.txt | system
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) pip
+	$(PIP) --group build
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/base.stamp pyproject.toml $(NATIVE)
+	@echo "Installing crossrank (compiles its C++ engine) ..."
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	@echo "Installing what the tests need, torch among it ..."
+	$(PIP) --group test
+	@touch $@
+
+$(VENV)/check.stamp: $(VENV)/run.stamp
+	$(PIP) --group check
+	@touch $@

@@ -1,0 +1,205 @@
+// The Python module. Everything that comes from Python is checked here.
+
+#include <Python.h>
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+
+#include "dispatch.h"
+#include "encoder.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace crossrank;
+
+namespace {
+
+using Array = nb::ndarray<nb::ro>;
+
+[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+
+std::string str(std::int64_t n) { return std::to_string(n); }
+
+nb::object take(nb::dict& settings, const char* key) {
+    if (!settings.contains(key)) fail("config lacks " + std::string(key));
+    nb::object value = settings[key];
+    nb::del(settings[key]);
+    return value;
+}
+
+int integer(nb::dict& settings, const char* key, int lowest) {
+    constexpr std::int64_t highest = 1 << 20;
+    std::int64_t value;
+    if (!nb::try_cast(take(settings, key), value) || value < lowest || value > highest)
+        fail("config " + std::string(key) + " must be an integer from " + str(lowest) + " to " +
+             str(highest));
+    return int(value);
+}
+
+Activation activation(nb::dict& settings, const char* key) {
+    std::string name;
+    nb::try_cast(take(settings, key), name);
+    if (name == "gelu") return Activation::gelu;
+    if (name == "gelu_tanh") return Activation::gelu_tanh;
+    if (name == "relu") return Activation::relu;
+    if (name == "tanh") return Activation::tanh;
+    fail("config " + std::string(key) + " must be gelu, gelu_tanh, relu or tanh, not '" + name +
+         "'");
+}
+
+Config parse_config(const nb::dict& given) {
+    nb::dict settings;
+    settings.update(given);
+    Config c{
+        .hidden = integer(settings, "hidden", 1),
+        .heads = integer(settings, "heads", 1),
+        .layers = integer(settings, "layers", 1),
+        .intermediate = integer(settings, "intermediate", 1),
+        .labels = integer(settings, "labels", 1),
+        .activation = activation(settings, "activation"),
+        .head_activation = activation(settings, "head_activation"),
+        .norm_eps = 0,
+        .position_offset = integer(settings, "position_offset", 0),
+        .pad_id = integer(settings, "pad_id", -1),
+    };
+    double eps = 0;
+    if (!nb::try_cast(take(settings, "norm_eps"), eps) || !(eps > 0) || !std::isfinite(eps))
+        fail("config norm_eps must be a positive number");
+    c.norm_eps = float(eps);
+    if (c.hidden % c.heads)
+        fail("config hidden " + str(c.hidden) + " is not a multiple of heads " + str(c.heads));
+    if (c.position_offset > 0 && c.pad_id >= 0 && c.position_offset != c.pad_id + 1)
+        fail("config position_offset " + str(c.position_offset) + " does not follow pad_id " +
+             str(c.pad_id));
+    if (settings.size())
+        fail("config has an unknown key " +
+             std::string(nb::str(nb::handle((*settings.begin()).first)).c_str()));
+    return c;
+}
+
+Array contiguous(nb::handle object, const std::string& name) {
+    Array array;
+    if (!nb::try_cast(object, array) || array.device_type() != nb::device::cpu::value)
+        fail(name + " is not an array in CPU memory");
+    std::int64_t expected = 1;
+    for (std::size_t i = array.ndim(); i-- > 0; expected *= std::int64_t(array.shape(i)))
+        if (array.shape(i) > 1 && array.stride(i) != expected)
+            fail(name + " is not C-contiguous");
+    return array;
+}
+
+DType weight_type(const Array& array, const std::string& name) {
+    const auto is = [&](nb::dlpack::dtype_code code, int bits) {
+        return array.dtype().code == std::uint8_t(code) && array.dtype().bits == bits;
+    };
+    if (is(nb::dlpack::dtype_code::Float, 32)) return DType::f32;
+    if (is(nb::dlpack::dtype_code::Float, 16)) return DType::f16;
+    if (is(nb::dlpack::dtype_code::UInt, 16)) return DType::bf16;
+    fail("tensor " + name + " must be float32, float16, or uint16 holding bfloat16");
+}
+
+// Holds on to the array it looks at.
+struct Int32Vector {
+    Int32Vector(nb::handle object, const std::string& name) : array(contiguous(object, name)) {
+        if (array.dtype() != nb::dtype<std::int32_t>() || array.ndim() != 1)
+            fail(name + " must be a one-dimensional int32 array");
+    }
+    std::span<const std::int32_t> values() const {
+        return {static_cast<const std::int32_t*>(array.data()), array.shape(0)};
+    }
+    Array array;
+};
+
+void check_ids(std::span<const std::int32_t> ids, std::size_t limit, const std::string& name) {
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        if (ids[i] < 0 || std::size_t(ids[i]) >= limit)
+            fail(name + "[" + str(i) + "] is " + str(ids[i]) + ", outside 0 to " + str(limit - 1));
+}
+
+void check_batch(const Batch& batch, const Encoder& encoder) {
+    const auto& offsets = batch.offsets;
+    const std::int64_t tokens = batch.ids.size();
+    const std::int64_t longest =
+        std::int64_t(encoder.weights().positions.rows) - encoder.config().position_offset;
+    if (batch.type_ids.size() != batch.ids.size())
+        fail("type_ids has " + str(batch.type_ids.size()) + " tokens, ids has " + str(tokens));
+    if (offsets.empty()) fail("offsets is empty: it holds one more than the rows");
+    if (offsets.front() != 0) fail("offsets starts at " + str(offsets.front()) + ", not at 0");
+    if (offsets.back() != tokens)
+        fail("offsets ends at " + str(offsets.back()) + ", ids has " + str(tokens) + " tokens");
+    for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+        const std::int64_t length = std::int64_t(offsets[i + 1]) - offsets[i];
+        if (length <= 0) fail("sequence " + str(i) + " has " + str(length) + " tokens");
+        if (length > longest)
+            fail("sequence " + str(i) + " has " + str(length) + " tokens, the model takes " +
+                 str(longest));
+    }
+    check_ids(batch.ids, encoder.weights().words.rows, "ids");
+    check_ids(batch.type_ids, encoder.weights().types.rows, "type_ids");
+}
+
+// Ctrl-C, asked for now and then only: another Python thread may be slow to hand over the GIL.
+auto signal_poll() {
+    using clock = std::chrono::steady_clock;
+    return [last = clock::now()]() mutable {
+        if (clock::now() - last < std::chrono::milliseconds(100)) return;
+        const nb::gil_scoped_acquire gil;
+        if (PyErr_CheckSignals() != 0) throw nb::python_error();
+        last = clock::now();
+    };
+}
+
+void construct(Encoder* self, const nb::dict& settings, const nb::dict& weights,
+               const std::string& isa) {
+    const Kernels& kernels = choose_kernels(isa);
+    const Config config = parse_config(settings);
+    TensorMap tensors;
+    std::vector<Array> alive;
+    for (const auto& [key, value] : weights) {
+        const std::string name = nb::cast<std::string>(key);
+        const Array& array = alive.emplace_back(contiguous(value, "tensor " + name));
+        TensorView view{array.data(), weight_type(array, name), {}};
+        for (std::size_t i = 0; i < array.ndim(); ++i) view.shape.push_back(array.shape(i));
+        tensors.emplace(name, std::move(view));
+    }
+    new (self) Encoder(config, tensors, kernels);
+}
+
+nb::object run(const Encoder& self, nb::handle ids, nb::handle type_ids, nb::handle offsets,
+               int threads) {
+    const Int32Vector tokens(ids, "ids"), types(type_ids, "type_ids"), ends(offsets, "offsets");
+    const Batch batch{tokens.values(), types.values(), ends.values()};
+    if (threads < 1) fail("threads is " + str(threads) + ", must be at least 1");
+    check_batch(batch, self);
+
+    const std::size_t rows = batch.sequences(), labels = self.config().labels;
+    auto* logits = new float[std::max<std::size_t>(rows * labels, 1)];
+    const nb::capsule owner(logits, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+    {
+        const nb::gil_scoped_release release;
+        self.run(batch, threads, signal_poll(), logits);
+    }
+    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, {rows, labels}, owner));
+}
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+    module.doc() = "Cross-encoder inference on the CPU.";
+    module.def("isas", [] {
+        std::vector<std::string> names;
+        for (const Kernels* kernels : available_kernels()) names.push_back(kernels->name);
+        return names;
+    });
+    nb::class_<Encoder>(module, "Encoder")
+        .def("__init__", &construct, "config"_a, "weights"_a, "isa"_a = "auto")
+        .def_prop_ro("isa", [](const Encoder& self) { return self.kernels().name; })
+        .def_prop_ro("weight_bytes", [](const Encoder& self) { return self.weights().bytes; })
+        .def("run", &run, "ids"_a, "type_ids"_a, "offsets"_a, "threads"_a);
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes sure of a C++ compiler and of Python's venv and headers, from Debian's packages where that is possible.
+set -eu
+python=${1:-python3}
+missing=()
+command -v "$python" >/dev/null || missing+=(python3 python3-venv python3-dev)
+command -v c++ >/dev/null || missing+=(g++)
+if command -v "$python" >/dev/null; then
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "crossrank needs Python 3.11 or newer; $("$python" --version) is too old. Name another: make PYTHON=python3.12 ..." >&2
+    exit 1
+  }
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+  "$python" -c 'import os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
+    missing+=(python3-dev)
+fi
+[ ${#missing[@]} -eq 0 ] && exit 0
+if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"
+else
+  echo "Please install: ${missing[*]} (Debian names), then run make again." >&2
+  exit 1
+fi

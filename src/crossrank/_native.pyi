@@ -1,0 +1,16 @@
+import numpy as np
+from numpy.typing import NDArray
+
+class Encoder:
+    def __init__(
+        self, config: dict[str, int | float | str], weights: dict[str, NDArray[np.generic]], isa: str = "auto"
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def weight_bytes(self) -> int: ...
+    def run(
+        self, ids: NDArray[np.int32], type_ids: NDArray[np.int32], offsets: NDArray[np.int32], threads: int
+    ) -> NDArray[np.float32]: ...
+
+def isas() -> list[str]: ...

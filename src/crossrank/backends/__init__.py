@@ -1,0 +1,1 @@
+"""What runs a batch of token ids through a model: one contract, one file per engine."""

@@ -1,0 +1,84 @@
+"""What the engine and a backend agree on: a batch of packed token ids in, fp32 logits out.
+
+It knows arrays only: no texts, pairs, caches or models' names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence for the model: token ids int32 [n] and segment ids int32 [n]."""
+
+    ids: NDArray[np.int32]
+    segments: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows laid end to end without padding.
+
+    Attributes:
+        ids: int32 [tokens].
+        segments: int32 [tokens], token type ids.
+        offsets: int32 [rows + 1]; row i is ids[offsets[i]:offsets[i + 1]].
+    """
+
+    ids: NDArray[np.int32]
+    segments: NDArray[np.int32]
+    offsets: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Batch":
+        """The rows, packed in their order; at least one."""
+        offsets = np.zeros(len(rows) + 1, np.int32)
+        np.cumsum([len(row.ids) for row in rows], out=offsets[1:])
+        return cls(np.concatenate([row.ids for row in rows]), np.concatenate([row.segments for row in rows]), offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that one call of `run` may be given; a single row may always be given."""
+
+    tokens_max: int
+    rows_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFacts:
+    """What "auto" was resolved into, for logs and `crossrank doctor`."""
+
+    backend: str
+    device: str
+    precision: str
+    threads: int
+    detail: str  # native: the instruction set
+
+
+class Backend(Protocol):
+    """A model that is ready to run; safe to call from several threads."""
+
+    @property
+    def limits(self) -> Limits:
+        """The most that one call takes."""
+        ...
+
+    @property
+    def facts(self) -> BackendFacts:
+        """What it runs on."""
+        ...
+
+    def run(self, batch: Batch, *, exact: bool = False) -> Logits:
+        """Logits fp32 [rows, labels]; `exact` computes in fp32 whatever the precision."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds; further calls are errors."""
+        ...

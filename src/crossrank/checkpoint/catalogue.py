@@ -1,0 +1,34 @@
+"""Models that are known to work, with the facts people choose by; names outside this table load just as well.
+
+It holds data only. Facts are from each model's card on the hub, read in 2026-11.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A published checkpoint: parameters in millions, tokens of context, languages as the card names them."""
+
+    name: str
+    family: str
+    parameters_m: float
+    licence: str
+    languages: str
+    max_length: int
+
+
+CATALOGUE = (
+    KnownModel("cross-encoder/ms-marco-TinyBERT-L2-v2", "bert", 4.4, "apache-2.0", "en", 512),
+    KnownModel("cross-encoder/ms-marco-MiniLM-L2-v2", "bert", 15.6, "apache-2.0", "en", 512),
+    KnownModel("cross-encoder/ms-marco-MiniLM-L4-v2", "bert", 19.2, "apache-2.0", "en", 512),
+    KnownModel("cross-encoder/ms-marco-MiniLM-L6-v2", "bert", 22.7, "apache-2.0", "en", 512),
+    KnownModel("cross-encoder/ms-marco-MiniLM-L12-v2", "bert", 33.4, "apache-2.0", "en", 512),
+    KnownModel("cross-encoder/ms-marco-TinyBERT-L6", "bert", 67.0, "apache-2.0", "en", 512),
+    KnownModel("cross-encoder/ms-marco-electra-base", "electra", 109.5, "apache-2.0", "en", 512),
+    KnownModel("cross-encoder/mmarco-mMiniLMv2-L12-H384-v1", "xlm-roberta", 117.6, "apache-2.0", "14 languages", 512),
+    KnownModel("cross-encoder/stsb-roberta-base", "roberta", 124.6, "apache-2.0", "en", 512),
+    KnownModel("BAAI/bge-reranker-base", "xlm-roberta", 278.0, "mit", "zh, en", 512),
+    KnownModel("BAAI/bge-reranker-large", "xlm-roberta", 559.9, "mit", "zh, en", 512),
+    KnownModel("BAAI/bge-reranker-v2-m3", "xlm-roberta", 567.8, "apache-2.0", "100+ languages", 8192),
+)

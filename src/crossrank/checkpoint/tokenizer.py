@@ -1,0 +1,92 @@
+"""A checkpoint's tokenizer, and the template by which it joins a query and a document into one sequence.
+
+It knows tokenizer files; not weights, engines or documents.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from crossrank.checkpoint.profile import ModelProfile, read_json
+from crossrank.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class PairTemplate:
+    """`before` query `between` document `after`, as token ids, with the segment of each part."""
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+    segments: tuple[int, int, int, int, int]  # of before, query, between, document, after
+
+    @property
+    def special_tokens(self) -> int:
+        """How many tokens the template adds to those of the query and the document."""
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+def load_tokenizer(folder: Path, profile: ModelProfile) -> Tokenizer:
+    """The tokenizer, with truncation and padding off for good: changing either while encoding is not thread-safe."""
+    try:
+        if (file := folder / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        else:
+            tokenizer = _from_vocabulary(folder, profile)
+    except CheckpointError:
+        raise
+    except Exception as exc:  # tokenizers raises bare Exception
+        raise CheckpointError(f"The tokenizer in {folder} cannot be read: {exc}. Download the model again.") from exc
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    if size > profile.vocabulary:
+        raise CheckpointError(
+            f"The tokenizer of {profile.name!r} has {size} tokens, its weights know {profile.vocabulary}: "
+            "they belong to different models"
+        )
+    return tokenizer
+
+
+def read_template(tokenizer: Tokenizer, profile: ModelProfile) -> PairTemplate:
+    """The template, read off an encoded pair: whatever kind of post-processor made it."""
+    probe = tokenizer.encode("a", "b")
+    places = [sequence for sequence in probe.sequence_ids if sequence is not None]
+    if not (places and places == sorted(places) and set(places) == {0, 1}):
+        raise CheckpointError(f"The tokenizer of {profile.name!r} does not put the query before the document")
+    query = [i for i, sequence in enumerate(probe.sequence_ids) if sequence == 0]
+    document = [i for i, sequence in enumerate(probe.sequence_ids) if sequence == 1]
+    ids = probe.ids
+    parts = (ids[: query[0]], ids[query[-1] + 1 : document[0]], ids[document[-1] + 1 :])
+    if not all(parts):
+        raise CheckpointError(
+            f"The tokenizer of {profile.name!r} adds no special tokens around a pair, so the model could not tell "
+            "the query from the document. Its tokenizer.json lacks the post-processor; export it again."
+        )
+    types = probe.type_ids
+    after = types[document[-1] + 1]
+    segments = (types[0], types[query[0]], types[query[-1] + 1], types[document[0]], after)
+    if not profile.family.has_segments or profile.segments == 1:
+        segments = (0, 0, 0, 0, 0)
+    return PairTemplate(tuple(parts[0]), tuple(parts[1]), tuple(parts[2]), segments)
+
+
+def _from_vocabulary(folder: Path, profile: ModelProfile) -> Tokenizer:
+    """A WordPiece tokenizer from vocab.txt, as older BERT and ELECTRA checkpoints store it."""
+    from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+
+    vocabulary = folder / "vocab.txt"
+    if not (profile.family.has_segments and vocabulary.is_file()):
+        raise CheckpointError(
+            f"{folder} has no tokenizer.json. Save it with transformers: "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+        )
+    config = read_json(folder / "tokenizer_config.json", default={})
+    built = BertWordPieceTokenizer(
+        str(vocabulary),
+        lowercase=bool(config.get("do_lower_case", True)),
+        strip_accents=config.get("strip_accents"),
+        handle_chinese_chars=bool(config.get("tokenize_chinese_chars", True)),
+    )
+    return Tokenizer.from_str(built.to_str())

@@ -1,0 +1,145 @@
+"""A checkpoint's tensors, under names that do not depend on the family: none missing, none unused, each of its shape.
+
+It knows safetensors files and the families' tensor names; not what is computed with them. Never a pickle.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrank.checkpoint.profile import ModelProfile, read_json
+from crossrank.errors import CheckpointError, WeightsError
+
+Tensor = NDArray[Any]  # float32, float16, or uint16 that holds the bits of a bfloat16
+
+DTYPES: Mapping[str, str] = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+BUFFERS = ("position_ids", "token_type_ids")  # saved by older transformers; constants, no weights
+PREFIXES: Mapping[str, str] = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "electra": "electra."}
+NAMED_MAX = 12  # tensors that an error lists
+
+
+def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
+    """The tensors by canonical name (see `tensor_table`), as views of the memory-mapped files.
+
+    Raises:
+        CheckpointError: no safetensors file, or a corrupt one.
+        WeightsError: tensors missing, unused, of another shape or of a type that is no float.
+    """
+    stored = {_modern(name): tensor for file in _files(folder) for name, tensor in _tensors(file)}
+    table = tensor_table(profile)
+    missing = [source for source, _, _ in table if source not in stored]
+    unused = sorted(set(stored) - {source for source, _, _ in table})
+    unused = [name for name in unused if name.rsplit(".", 1)[-1] not in BUFFERS]
+    if missing or unused:
+        head = [name for name in missing if name.startswith("classifier") or ".pooler." in name]
+        raise WeightsError(
+            f"The weights of {profile.name!r} do not fit a {profile.family.architecture}: "
+            f"missing {_list(missing)}; unused {_list(unused)}. "
+            + ("Without its head the model would give random scores. " if head else "")
+            + "Use a checkpoint that was trained and saved as a reranker."
+        )
+    wrong = [
+        f"{source} is {list(stored[source].shape)}, expected {list(shape)}"
+        for source, _, shape in table
+        if stored[source].shape != shape
+    ]
+    if wrong:
+        raise WeightsError(f"The weights of {profile.name!r} contradict its config.json: {_list(wrong)}.")
+    return {canonical: stored[source] for source, canonical, _ in table}
+
+
+def tensor_table(profile: ModelProfile) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Every tensor of the architecture: its name in the file, its canonical name, its shape."""
+    p, h, e = PREFIXES[profile.family.name], profile.hidden, profile.embedding
+    table: list[tuple[str, str, tuple[int, ...]]] = [
+        (f"{p}embeddings.word_embeddings.weight", "embeddings.word", (profile.vocabulary, e)),
+        (f"{p}embeddings.position_embeddings.weight", "embeddings.position", (profile.positions, e)),
+        (f"{p}embeddings.token_type_embeddings.weight", "embeddings.type", (profile.segments, e)),
+    ]
+
+    def affine(source: str, canonical: str, *weight: int) -> None:
+        table.append((f"{source}.weight", f"{canonical}.weight", weight))
+        table.append((f"{source}.bias", f"{canonical}.bias", weight[:1]))
+
+    affine(f"{p}embeddings.LayerNorm", "embeddings.norm", e)
+    if e != h:
+        affine(f"{p}embeddings_project", "embeddings.project", h, e)
+    for layer in range(profile.layers):
+        source, canonical = f"{p}encoder.layer.{layer}", f"layers.{layer}"
+        for part in ("query", "key", "value"):
+            affine(f"{source}.attention.self.{part}", f"{canonical}.attention.{part}", h, h)
+        affine(f"{source}.attention.output.dense", f"{canonical}.attention.output", h, h)
+        affine(f"{source}.attention.output.LayerNorm", f"{canonical}.attention.norm", h)
+        affine(f"{source}.intermediate.dense", f"{canonical}.ffn.up", profile.intermediate, h)
+        affine(f"{source}.output.dense", f"{canonical}.ffn.down", h, profile.intermediate)
+        affine(f"{source}.output.LayerNorm", f"{canonical}.ffn.norm", h)
+    pooled = profile.family.name == "bert"  # BERT's pooler is the inner layer that the others keep in their head
+    affine(f"{p}pooler.dense" if pooled else "classifier.dense", "head.dense", h, h)
+    affine("classifier" if pooled else "classifier.out_proj", "head.output", profile.labels, h)
+    return table
+
+
+def _files(folder: Path) -> list[Path]:
+    if (single := folder / "model.safetensors").is_file():
+        return [single]
+    if (index := folder / "model.safetensors.index.json").is_file():
+        shards = set(read_json(index).get("weight_map", {}).values())
+        paths = [folder / Path(shard).name for shard in sorted(shards)]
+        if absent := [path.name for path in paths if not path.is_file()]:
+            raise CheckpointError(f"{folder} lacks the weight files {', '.join(absent)}. Download the model again.")
+        return paths
+    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+    if pickles:
+        raise CheckpointError(
+            f"{folder} has its weights only as {', '.join(pickles)}, a pickle that can run code when loaded. "
+            "Save them as model.safetensors: transformers' model.save_pretrained(folder) does."
+        )
+    raise CheckpointError(f"{folder} has no model.safetensors. Download or export the model again.")
+
+
+def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file, as views of a read-only map. The library only checks it: numpy lacks bfloat16."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy"):
+            pass  # raises unless the header is sound and covers the file exactly
+        content = np.memmap(file, dtype=np.uint8, mode="r")
+    except (SafetensorError, OSError, ValueError) as exc:
+        raise CheckpointError(
+            f"{file} is corrupt or cannot be read: {exc}. Download or export the model again."
+        ) from exc
+    header_size = int.from_bytes(content[:8].tobytes(), "little")
+    header = json.loads(content[8 : 8 + header_size].tobytes())
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = (8 + header_size + offset for offset in entry["data_offsets"])
+        if entry["dtype"] in DTYPES:
+            yield (
+                name,
+                np.require(content[start:end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"]), requirements="A"),
+            )
+        elif name.rsplit(".", 1)[-1] not in BUFFERS:
+            raise WeightsError(
+                f"{file} holds {name} as {entry['dtype']}; weights must be {', '.join(DTYPES)}. "
+                "Quantised weights of other tools cannot be read; use the original checkpoint."
+            )
+
+
+def _modern(name: str) -> str:
+    """The name as transformers writes it today; checkpoints from TensorFlow call LayerNorm's gamma and beta."""
+    return (
+        name.removesuffix("gamma") + "weight"
+        if name.endswith(".gamma")
+        else (name.removesuffix("beta") + "bias" if name.endswith(".beta") else name)
+    )
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return (", ".join(names[:NAMED_MAX]) + more) or "none"

@@ -1,0 +1,1 @@
+"""The `crossrank` command: one file a subcommand, thin over the library."""

@@ -1,0 +1,85 @@
+"""The entry point: parses, runs, and turns every ending into the exit code it should have.
+
+0 done, 1 our failure, 2 the caller's mistake (the remedy on stderr, no traceback), 130 interrupted.
+"""
+
+try:
+    import io
+    import os
+    import signal
+    import sys
+    from collections.abc import Callable
+    from contextlib import suppress
+    from typing import NoReturn, TextIO
+
+    import click
+
+    from crossrank.cli.group import cli
+    from crossrank.cli.printable import printable
+    from crossrank.errors import CheckpointError, CrossrankError, ModelNotFoundError, UnsupportedModelError, UsageError
+except KeyboardInterrupt:  # Ctrl-C while Python is still reading these
+    raise SystemExit(130) from None
+
+# Of ours, TypeError is ArgumentTypeError and ImportError is MissingExtra.
+MISTAKES = (UsageError, TypeError, ImportError, ModelNotFoundError, CheckpointError, UnsupportedModelError)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    code = run(_cli)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; a late Ctrl-C would only add a traceback
+    sys.exit(code)
+
+
+def run(call: Callable[[], object]) -> int:
+    """The exit code of a call; whatever message belongs to it has been written to stderr."""
+    try:
+        call()
+        sys.stdout.flush()
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.ClickException as exc:
+        usage = io.StringIO()
+        exc.show(usage)
+        _write(usage.getvalue())
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted", 130)
+    except (BrokenPipeError, SystemExit):  # the reader (head, less) has seen enough; click exits for that and only that
+        _abandon(sys.stdout)
+    except CrossrankError as exc:
+        return _complain(str(exc), 2 if isinstance(exc, MISTAKES) else 1)
+    except OSError as exc:  # a full disk or a closed terminal behind stdout
+        _abandon(sys.stdout)
+        return _complain(str(exc) if exc.filename else f"the output could not be written: {exc.strerror or exc}", 1)
+    return 0
+
+
+def _cli() -> None:
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives as long as the process
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    for stream in (sys.stdout, sys.stderr):  # UTF-8 whatever the locale; in JSON, \udcff stays what it stands for
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    cli.main(standalone_mode=False)
+
+
+def _complain(message: str, code: int) -> int:
+    _write(f"crossrank: {printable(message)}\n")
+    return code
+
+
+def _write(message: str) -> None:
+    try:
+        sys.stderr.write(message)
+        sys.stderr.flush()
+    except OSError:
+        _abandon(sys.stderr)
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let what the stream still holds go nowhere, so that Python does not fail once more when it exits."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,153 @@
+"""`crossrank models`: the known models, what a checkpoint is, downloading and removing from the hub's cache."""
+
+import json
+from typing import Any
+
+import click
+
+from crossrank.checkpoint.catalogue import CATALOGUE, KnownModel
+from crossrank.checkpoint.profile import ModelProfile, read_profile
+from crossrank.checkpoint.source import BUNDLED, Source, bundled_folder, locate, suggestion
+from crossrank.cli.facts import print_columns, print_facts
+from crossrank.errors import HubError, ModelNotFoundError, UsageError
+
+
+@click.group("models", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """List, describe, download and remove models."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_models(*, as_json: bool) -> None:
+    """Known models, and which of them are on this machine. Others of the same families work as well."""
+    cached = _cached()
+    known = (_bundled(), *CATALOGUE)
+    rows = [{**_row(model), "here": model.name == BUNDLED or _has_weights(cached.get(model.name))} for model in known]
+    if as_json:
+        click.echo(json.dumps({"schema_version": 1, "models": rows}, indent=2))
+        return
+    print_columns(
+        ("model", "family", "params", "max length", "languages", "licence", "here"),
+        [
+            (
+                row["name"],
+                row["family"],
+                f"{row['parameters_m']:.1f} M",
+                str(row["max_length"]),
+                row["languages"],
+                row["licence"],
+                "yes" if row["here"] else "",
+            )
+            for row in rows
+        ],
+        expendable=("licence", "languages", "max length", "family", "params"),
+    )
+
+
+@command.command("info")
+@click.argument("spec", default=BUNDLED)
+@click.option("--revision", help="Branch, tag or commit of a model on the hub.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def info(spec: str, *, revision: str | None, as_json: bool) -> None:
+    """What a model is: its family, size, context, head. Downloads it when it is not here."""
+    source = locate(spec, revision=revision)
+    facts = _facts(source, read_profile(source.folder, source.name))
+    if as_json:
+        click.echo(json.dumps({"schema_version": 1, **facts}, indent=2))
+        return
+    parameters = {"parameters_m": "parameters"}
+    print_facts({parameters.get(name, name): f"{v} M" if name in parameters else v for name, v in facts.items()})
+
+
+@command.command("pull", short_help="Download a model of the hub for use offline.")
+@click.argument("spec")
+@click.option("--revision", help="Branch, tag or commit.")
+def pull(spec: str, *, revision: str | None) -> None:
+    """Download a model of the hub, so that it can be used offline, and check that it can be scored."""
+    source = locate(spec, revision=revision)
+    profile = read_profile(source.folder, source.name)
+    click.echo(f"{spec}: ready ({profile.family.name}, {profile.max_length} tokens), in {source.folder}")
+
+
+@command.command("rm")
+@click.argument("spec")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def remove(spec: str, *, yes: bool) -> None:
+    """Remove a model from the hub's cache."""
+    if spec == BUNDLED:
+        raise UsageError(f"{BUNDLED!r} is part of crossrank and cannot be removed")
+    cached = _cached()
+    if spec not in cached:
+        raise ModelNotFoundError(
+            f"{spec!r} is not in the cache. In it: {', '.join(sorted(cached)) or 'nothing'}. {suggestion(spec)}"
+        )
+    repo = cached[spec]
+    if not yes and not _confirmed(f"Remove {spec} ({repo.size_on_disk / 1e6:,.0f} MB) from {repo.repo_path}?"):
+        click.echo(f"{spec}: kept")
+        return
+    from huggingface_hub import scan_cache_dir
+
+    try:
+        scan_cache_dir().delete_revisions(*(revision.commit_hash for revision in repo.revisions)).execute()
+    except OSError as exc:
+        raise HubError(f"{spec!r} could not be removed: {exc}") from exc
+    click.echo(f"{spec}: removed")
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as exc:
+        if isinstance(exc.__context__, EOFError):
+            raise UsageError("There was no answer to the question; give --yes to remove without one.") from None
+        raise
+
+
+def _cached() -> dict[str, Any]:
+    """Models of the hub's cache by name; empty when there is no cache yet."""
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        return {repo.repo_id: repo for repo in scan_cache_dir().repos if repo.repo_type == "model"}
+    except CacheNotFound:
+        return {}
+
+
+def _has_weights(repo: Any) -> bool:
+    """Whether a download got as far as the weights."""
+    files = () if repo is None else (file for revision in repo.revisions for file in revision.files)
+    return any(file.file_name.endswith(".safetensors") for file in files)
+
+
+def _bundled() -> KnownModel:
+    profile = read_profile(bundled_folder(), BUNDLED)
+    return KnownModel(BUNDLED, profile.family.name, _parameters_m(profile), "apache-2.0", "en", profile.max_length)
+
+
+def _row(model: KnownModel) -> dict[str, Any]:
+    return {field: getattr(model, field) for field in KnownModel.__slots__}
+
+
+def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
+    known = next((model for model in (_bundled(), *CATALOGUE) if model.name == source.name), None)
+    return {
+        "name": source.name,
+        "folder": str(source.folder),
+        "family": profile.family.name,
+        "parameters_m": round(_parameters_m(profile), 1),
+        "layers": profile.layers,
+        "hidden": profile.hidden,
+        "heads": profile.heads,
+        "max_length": profile.max_length,
+        "score_activation": profile.score_activation,
+        **({"licence": known.licence, "languages": known.languages} if known else {}),
+    }
+
+
+def _parameters_m(profile: ModelProfile) -> float:
+    from math import prod
+
+    from crossrank.checkpoint.weights import tensor_table
+
+    return sum(prod(shape) for _, _, shape in tensor_table(profile)) / 1e6

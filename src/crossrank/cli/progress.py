@@ -1,0 +1,42 @@
+"""A sign of life on a terminal for whatever takes over a second; silent in pipes."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+AFTER_S = 1.0
+EVERY_S = 0.1
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+@contextmanager
+def waiting(message: str) -> Iterator[None]:
+    """Shows the message with the seconds that have passed, on stderr, while the body runs; leaves the line empty."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    thread = threading.Thread(target=_spin, args=(message, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _spin(message: str, done: threading.Event) -> None:
+    started = time.monotonic()
+    if done.wait(AFTER_S):
+        return
+    line, frame = "", 0
+    with suppress(OSError):  # a terminal that has gone is no reason to stop
+        while not done.wait(EVERY_S):
+            line = f"{FRAMES[frame % len(FRAMES)]} {message} … {time.monotonic() - started:.0f} s"
+            sys.stderr.write(f"\r{line}")
+            sys.stderr.flush()
+            frame += 1
+        sys.stderr.write(f"\r{' ' * len(line)}\r")  # no escape sequence: a dumb terminal would print it
+        sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""From pairs of texts to logits: the only place where text becomes numbers. It knows no documents, JSON or HTTP."""

@@ -1,0 +1,33 @@
+"""A pair, and what is known of it once it is scored. It knows text and numbers only."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Pair(NamedTuple):
+    """A query and a document's text."""
+
+    query: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the model said of a pair, and how much of the document it read to say so.
+
+    Attributes:
+        logit: fp32, of the best window of the document.
+        tokens: length of the document in tokens, before any cut.
+        truncated: whether some of the document was never read.
+        passage: characters (start, end) of the window that gave the logit.
+    """
+
+    logit: float
+    tokens: int
+    truncated: bool
+    passage: tuple[int, int]
+
+
+def preview(text: str, characters_max: int = 60) -> str:
+    """The beginning of a text, quoted, for messages."""
+    return repr(text if len(text) <= characters_max else text[: characters_max - 1] + "…")

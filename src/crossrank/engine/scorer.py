@@ -1,0 +1,142 @@
+"""Pairs in, what the model says of them out: the one place where text becomes numbers.
+
+It knows pairs, tokens and logits; not documents, rankings, HTTP or which backend it runs on.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrank.backends.contract import Backend, Batch, Limits, Row
+from crossrank.checkpoint.profile import ModelProfile
+from crossrank.engine.cache import ScoreCache, cache_key
+from crossrank.engine.encode import Encoded, Encoder, Tokens
+from crossrank.engine.head import activate
+from crossrank.engine.pair import Pair, Scored, preview
+from crossrank.engine.plan import plan, windows
+from crossrank.errors import NotFiniteError
+
+WINDOW_CHARACTERS = 256_000  # about 64k tokens: what is tokenised and in memory at a time
+HURRIED_CHARACTERS = 16_000  # the same under a deadline, which is looked at between windows and between batches
+HURRIED_TOKENS = 2_048
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a call: a result a pair (None where the deadline came first), seconds by stage, and counts."""
+
+    scored: list[Scored | None]
+    timings: dict[str, float] = field(default_factory=lambda: {"tokenize": 0.0, "run": 0.0})
+    usage: dict[str, int] = field(default_factory=lambda: {"pairs": 0, "cached": 0, "tokens": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """One open model. `identity` tells its scores from those of every other model in a shared cache."""
+
+    profile: ModelProfile
+    encoder: Encoder
+    backend: Backend
+    cache: ScoreCache | None
+    identity: bytes
+
+    def score(
+        self, pairs: Sequence[Pair], *, known: Mapping[str, Tokens] | None = None, deadline: float | None = None
+    ) -> Outcome:
+        """What the model says of each pair, in order. Equal pairs are scored once.
+
+        Args:
+            pairs: queries with the texts of documents.
+            known: texts that were tokenised before.
+            deadline: time.monotonic() after which nothing more is begun.
+        """
+        outcome = Outcome([])
+        results = self._recall(pairs)
+        outcome.usage["cached"] = len(results)
+        fresh = [pair for pair in dict.fromkeys(pairs) if pair not in results]
+        size_max = WINDOW_CHARACTERS if deadline is None else HURRIED_CHARACTERS
+        for window in windows((len(pair.query) + len(pair.document) for pair in fresh), size_max):
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            scored = self._score_window([fresh[i] for i in window], known or {}, deadline, outcome)
+            self._remember(scored)
+            results.update(scored)
+        outcome.scored = [results.get(pair) for pair in pairs]
+        return outcome
+
+    def activate(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores fp32 of logits fp32, by the model's own activation."""
+        return activate(logits, self.profile.score_activation)
+
+    def close(self) -> None:
+        """Free the model."""
+        self.backend.close()
+
+    def _score_window(
+        self, pairs: list[Pair], known: Mapping[str, Tokens], deadline: float | None, outcome: Outcome
+    ) -> dict[Pair, Scored]:
+        started = time.perf_counter()
+        encoded = self.encoder.encode(pairs, known)
+        outcome.timings["tokenize"] += time.perf_counter() - started
+        rows = [row for item in encoded for row in item.rows]
+        owners = [pair for pair, item in zip(pairs, encoded, strict=True) for _ in item.rows]
+        logits = np.full(len(rows), np.nan, np.float32)
+        done = 0
+        for batch in plan([len(row.ids) for row in rows], self._limits(deadline)):
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            started = time.perf_counter()
+            logits[batch.start : batch.stop] = self._run(
+                rows[batch.start : batch.stop], owners[batch.start : batch.stop]
+            )
+            outcome.timings["run"] += time.perf_counter() - started
+            outcome.usage["tokens"] += sum(len(rows[row].ids) for row in batch)
+            done = batch.stop
+        outcome.usage["pairs"] += len(pairs)
+        return self._merge(pairs, encoded, logits[:done])
+
+    def _merge(self, pairs: list[Pair], encoded: list[Encoded], logits: NDArray[np.float32]) -> dict[Pair, Scored]:
+        """The best window of each document; documents whose last window was not reached are left out."""
+        merged: dict[Pair, Scored] = {}
+        start = 0
+        for pair, item in zip(pairs, encoded, strict=True):
+            stop = start + len(item.rows)
+            if stop > len(logits):
+                break
+            best = int(np.argmax(logits[start:stop]))
+            merged[pair] = Scored(float(logits[start + best]), item.tokens, item.truncated, item.passages[best])
+            start = stop
+        return merged
+
+    def _run(self, rows: list[Row], owners: list[Pair]) -> NDArray[np.float32]:
+        """Logits of the rows; those that are not finite are computed again in fp32, and an error if they stay."""
+        logits = self.backend.run(Batch.of(rows))[:, 0]
+        broken = np.flatnonzero(~np.isfinite(logits))
+        if len(broken):
+            logits[broken] = self.backend.run(Batch.of([rows[i] for i in broken]), exact=True)[:, 0]
+            for i in broken:
+                if not np.isfinite(logits[i]):
+                    pair = owners[i]
+                    raise NotFiniteError(
+                        f"{self.profile.name!r} gives {logits[i]} for the query {preview(pair.query)} and the document "
+                        f"{preview(pair.document)}, in fp32 too. The checkpoint's weights are likely broken: "
+                        "download or export the model again."
+                    )
+        return logits
+
+    def _limits(self, deadline: float | None) -> Limits:
+        limits = self.backend.limits
+        return limits if deadline is None else Limits(min(HURRIED_TOKENS, limits.tokens_max), limits.rows_max)
+
+    def _recall(self, pairs: Sequence[Pair]) -> dict[Pair, Scored]:
+        if self.cache is None:
+            return {}
+        keys = {cache_key(self.identity, pair): pair for pair in dict.fromkeys(pairs)}
+        return {keys[key]: scored for key, scored in self.cache.get_many(list(keys)).items()}
+
+    def _remember(self, scored: Mapping[Pair, Scored]) -> None:
+        if self.cache is not None and scored:
+            self.cache.put_many({cache_key(self.identity, pair): result for pair, result in scored.items()})

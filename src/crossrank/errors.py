@@ -1,0 +1,99 @@
+"""Every failure of ours, as one tree. Each message says what was given, what is allowed and what to do.
+
+It knows nothing of the rest of the package.
+
+    CrossrankError
+    ├── UsageError (ValueError)             the caller's mistake: a value we cannot take
+    │   ├── QueryTooLongError               the query alone does not fit into the model
+    │   ├── DocumentError                   a document without the wanted field, or too long to be read whole
+    │   └── InputFileError (OSError)        a file of documents that cannot be read or parsed
+    ├── ArgumentTypeError (TypeError)       the caller's mistake: a value of the wrong type
+    ├── ClosedError (RuntimeError)          used after close()
+    ├── MissingExtra (ImportError)          an optional part is not installed; names the pip command
+    ├── ModelError (OSError)                the model cannot be had
+    │   ├── ModelNotFoundError              no such folder, name or revision
+    │   ├── HubError (ConnectionError)      the hub cannot be reached and the cache does not hold the model
+    │   ├── CheckpointError (ValueError)    files that are missing, corrupt or contradict each other
+    │   │   └── WeightsError                weights missing, unused, or of another shape
+    │   └── UnsupportedModelError           a sound checkpoint that crossrank cannot score (yet)
+    ├── NotFiniteError (ArithmeticError)    the model gives NaN or infinity for a pair, in fp32 too
+    ├── RemoteError (ConnectionError)       a remote reranker failed or answered nonsense
+    ├── OverloadError (RuntimeError)        too much is waiting already; carries `retry_after_s`
+    └── DeadlineError (TimeoutError)        the deadline passed before there was anything to return
+"""
+
+
+class CrossrankError(Exception):
+    """The root: `except CrossrankError` catches every failure that crossrank raises on purpose."""
+
+
+class UsageError(CrossrankError, ValueError):
+    """The caller gave a value that cannot be taken."""
+
+
+class QueryTooLongError(UsageError):
+    """The query and the model's special tokens leave no room for a document."""
+
+
+class DocumentError(UsageError):
+    """A document does not have what was asked of it."""
+
+
+class InputFileError(UsageError, OSError):
+    """A file of documents cannot be read or parsed."""
+
+
+class ArgumentTypeError(CrossrankError, TypeError):
+    """The caller gave a value of a type that cannot be taken."""
+
+
+class ClosedError(CrossrankError, RuntimeError):
+    """The object was used after `close()`."""
+
+
+class MissingExtra(CrossrankError, ImportError):  # noqa: N818 - the name is part of the public contract
+    """An optional part is not installed; the message holds the exact pip command."""
+
+
+class ModelError(CrossrankError, OSError):
+    """The model cannot be had."""
+
+
+class ModelNotFoundError(ModelError):
+    """There is no model of that name, folder or revision."""
+
+
+class HubError(ModelError, ConnectionError):
+    """The model hub cannot be reached, refuses, or the download cannot be stored."""
+
+
+class CheckpointError(ModelError, ValueError):
+    """The model's files are missing, corrupt, or contradict each other."""
+
+
+class WeightsError(CheckpointError):
+    """The weights do not fit the architecture exactly."""
+
+
+class UnsupportedModelError(ModelError):
+    """The checkpoint is sound, but crossrank cannot score it (yet)."""
+
+
+class NotFiniteError(CrossrankError, ArithmeticError):
+    """The model's logit for a pair is NaN or infinite, in fp32 too."""
+
+
+class RemoteError(CrossrankError, ConnectionError):
+    """A remote reranker failed, or answered something that cannot be a ranking."""
+
+
+class OverloadError(CrossrankError, RuntimeError):
+    """Too much work is waiting already; try again after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineError(CrossrankError, TimeoutError):
+    """The deadline passed before there was anything to return."""

@@ -1,0 +1,62 @@
+"""What this machine offers: cores this process may use, the processor's name, memory, accelerators.
+
+It knows the operating system; nothing of models.
+"""
+
+import os
+import platform
+from pathlib import Path
+
+CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its CPU affinity, within the container's quota; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    quota = cpu_quota()
+    return max(1, cores if quota is None else min(cores, round(quota)))
+
+
+def cpu_quota() -> float | None:
+    """Cores that the control group allows (v2, then v1), or None without a limit."""
+    quota, period = "max", "100000"
+    try:
+        quota, period = CGROUP_CPU_MAX.read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (CGROUP_V1 / "cpu.cfs_quota_us").read_text().strip()
+            period = (CGROUP_V1 / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota == "max" or int(quota) <= 0:
+        return None
+    return int(quota) / int(period)
+
+
+def cpu_name() -> str:
+    """The processor's name as the operating system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def memory_bytes() -> int | None:
+    """Physical memory in bytes, or None where it cannot be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def gpus() -> list[str]:
+    """Names of NVIDIA GPUs that the driver shows, without loading any GPU library."""
+    names: list[str] = []
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        lines = file.read_text().splitlines()
+        names += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
+    return names

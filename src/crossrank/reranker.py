@@ -1,0 +1,306 @@
+"""The object people hold: `rank`, `rank_many`, `score`, `prepare`. The path from a query and documents to a ranking.
+
+It knows documents, pairs and rankings; not tokens, models' files or engines.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrank.arguments import Wanted, check_pair, check_pairs, check_query, deadline_of, zip_strict
+from crossrank.documents import TextDocument, as_documents, check_fields, text_of
+from crossrank.engine.cache import ScoreCache
+from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
+from crossrank.engine.encode import Tokens
+from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.pair import Pair, Scored
+from crossrank.engine.scorer import WINDOW_CHARACTERS, Outcome, Scorer
+from crossrank.errors import ArgumentTypeError, ClosedError, UsageError
+from crossrank.types import Document, Hit, Ranking
+
+PROGRESS_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedDocuments(Sequence[Document]):
+    """Documents with their tokens, from `Reranker.prepare`; goes wherever `documents` does. Behaves like their list."""
+
+    items: tuple[TextDocument, ...]
+    tokens: dict[str, Tokens]
+    owner: object  # the tokenizer that made the tokens: another model reads the texts anew
+
+    def __getitem__(self, position: Any) -> Any:
+        """The caller's own document at a position, or a list of them for a slice."""
+        if isinstance(position, slice):
+            return [item.document for item in self.items[position]]
+        return self.items[position].document
+
+    def __len__(self) -> int:
+        """The number of documents."""
+        return len(self.items)
+
+
+class Reranker:
+    """A cross-encoder that is ready to rank. Share one between threads; it can be pickled and used after a fork.
+
+    Args:
+        model: None or "crossrank-mini" for the bundled model, a local folder, or a name of the Hugging Face hub.
+        device: "auto" or "cpu".
+        backend: "auto" or "native", the C++ engine.
+        precision: "auto" or "fp32".
+        threads: CPU threads; by default the cores this process may use.
+        batch_tokens: tokens that go through the model at a time; bounds memory.
+        max_length: tokens of a pair, special tokens included; by default what the model can read.
+        long_documents: what to do with a document that does not fit: "chunk" it into overlapping windows of which the
+            best counts, "truncate" its end, or "error".
+        windows_max: the most windows of one document; what is beyond is not read, and the hit says so.
+        instruction: for models that take one; none of this version does.
+        cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
+        revision: branch, tag or commit of a model on the hub.
+
+    Raises:
+        UsageError, ArgumentTypeError: an option has a value that cannot be taken.
+        ModelError: the model cannot be found, read or scored; its subclasses say which.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        device: str = "auto",
+        backend: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        batch_tokens: int | None = None,
+        max_length: int | None = None,
+        long_documents: LongDocuments = "chunk",
+        windows_max: int = WINDOWS_MAX,
+        instruction: str | None = None,
+        cache: str | ScoreCache | None = "memory",
+        revision: str | None = None,
+    ) -> None:
+        self._open(
+            OpenConfig(
+                None if model is None else str(model),
+                device,
+                backend,
+                precision,
+                threads,
+                batch_tokens,
+                max_length,
+                long_documents,
+                windows_max,
+                instruction,
+                cache,
+                revision,
+            )
+        )
+
+    def _open(self, config: OpenConfig) -> None:
+        self._config = config
+        self._scorer: Scorer | None = open_scorer(config)
+
+    @classmethod
+    def _reopened(cls, config: OpenConfig) -> Self:
+        self = cls.__new__(cls)
+        self._open(config)
+        return self
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        deadline_s: float | None = None,
+    ) -> Ranking:
+        """The documents in order of relevance to the query.
+
+        Args:
+            query: what is asked; not empty.
+            documents: strings, mappings, objects with a text, or what `prepare` gave.
+            top_k: at most this many hits; all by default.
+            threshold: only hits with at least this score.
+            fields: of mappings, the fields the model reads, in this order, as YAML.
+            deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
+
+        Raises:
+            UsageError, ArgumentTypeError: a value or type that cannot be taken; items are named by their index.
+            NotFiniteError: the model gives NaN or infinity for a pair.
+        """
+        started = time.perf_counter()
+        deadline = deadline_of(deadline_s)
+        wanted = Wanted.of(top_k, threshold)
+        scorer = self._scorer_for(query)
+        items, known = self._documents(documents, fields)
+        outcome = scorer.score([Pair(query, item.text) for item in items], known=known, deadline=deadline)
+        return self._ranking(query, items, outcome, wanted, started)
+
+    def rank_many(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Sequence[Document]],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> Iterator[Ranking]:
+        """A ranking a query, in order, batched across queries; both iterables may be streams.
+
+        Args:
+            queries: as many as `documents_per_query` has lists.
+            documents_per_query: the candidates of each query.
+            top_k: as in `rank`.
+            threshold: as in `rank`.
+            fields: as in `rank`.
+            show_progress_bar: None shows one on a terminal once it takes over a second.
+        """
+        wanted = Wanted.of(top_k, threshold)
+        check_fields(fields)
+        if isinstance(queries, str):
+            raise ArgumentTypeError("queries must be a list of strings, not one str; for a single query use rank()")
+        self._opened()
+        return self._rank_many(queries, documents_per_query, wanted, fields, show_progress_bar=show_progress_bar)
+
+    def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
+        """Scores float32 [n] of (query, document) pairs, in the caller's order; `raw` gives logits."""
+        scorer = self._opened()
+        checked = [check_pair(pair, i) for i, pair in enumerate(check_pairs(pairs))]
+        outcome = scorer.score([Pair(query, text_of(document, i)) for i, (query, document) in enumerate(checked)])
+        logits = np.array([scored.logit for scored in outcome.scored if scored is not None], np.float32)
+        return logits if raw else scorer.activate(logits)
+
+    def prepare(self, documents: Sequence[Document], *, fields: Sequence[str] | None = None) -> PreparedDocuments:
+        """The documents, tokenised once; accepted wherever `documents` is."""
+        encoder = self._opened().encoder
+        items = as_documents(documents, fields)
+        return PreparedDocuments(tuple(items), encoder.tokens(item.text for item in items), encoder.tokenizer)
+
+    def close(self) -> None:
+        """Free the model. Calls in progress in other threads finish; later ones raise ClosedError."""
+        scorer, self._scorer = self._scorer, None
+        if scorer is not None:
+            scorer.close()
+
+    def __enter__(self) -> Self:
+        """Self, for `with`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its options: the copy opens the model anew."""
+        return (self._reopened, (self._config,))
+
+    def __repr__(self) -> str:
+        """The model and what it runs on."""
+        if self._scorer is None:
+            return f"Reranker({self._config.model!r}, closed)"
+        facts, name = self._scorer.backend.facts, self._scorer.profile.name
+        return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {facts.threads} threads)"
+
+    def _opened(self) -> Scorer:
+        if self._scorer is None:
+            raise ClosedError("This Reranker was closed; open a new one.")
+        return self._scorer
+
+    def _scorer_for(self, query: str) -> Scorer:
+        check_query(query)
+        return self._opened()
+
+    def _documents(
+        self, documents: Sequence[Document], fields: Sequence[str] | None
+    ) -> tuple[Sequence[TextDocument], dict[str, Tokens]]:
+        if not isinstance(documents, PreparedDocuments):
+            return as_documents(documents, fields), {}
+        if fields is not None:
+            raise UsageError("fields was given for prepared documents; give it to prepare(), where their text is made")
+        same = documents.owner is self._opened().encoder.tokenizer
+        return documents.items, documents.tokens if same else {}
+
+    def _rank_many(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Sequence[Document]],
+        wanted: Wanted,
+        fields: Sequence[str] | None,
+        *,
+        show_progress_bar: bool | None,
+    ) -> Iterator[Ranking]:
+        from tqdm.auto import tqdm
+
+        total = len(queries) if isinstance(queries, Sized) else None
+        disable = None if show_progress_bar is None else not show_progress_bar
+        delay = PROGRESS_AFTER_S if show_progress_bar is None else 0
+        with tqdm(total=total, desc="Ranking", unit="query", disable=disable, delay=delay) as bar:
+            for group in self._groups(queries, documents_per_query, fields):
+                started = time.perf_counter()
+                known = dict(chain.from_iterable(tokens.items() for _, _, tokens in group))
+                pairs = [Pair(query, item.text) for query, items, _ in group for item in items]
+                outcome = self._opened().score(pairs, known=known)
+                scored = iter(outcome.scored)
+                for query, items, _ in group:
+                    part = Outcome(list(islice(scored, len(items))), outcome.timings, outcome.usage)
+                    bar.update()
+                    yield self._ranking(query, items, part, wanted, started)
+
+    def _groups(
+        self, queries: Iterable[str], documents_per_query: Iterable[Sequence[Document]], fields: Sequence[str] | None
+    ) -> Iterator[list[tuple[str, Sequence[TextDocument], dict[str, Tokens]]]]:
+        """Neighbouring queries with their documents, about one window of the engine together."""
+        group: list[tuple[str, Sequence[TextDocument], dict[str, Tokens]]] = []
+        size = 0
+        for number, (query, documents) in enumerate(zip_strict(queries, documents_per_query)):
+            check_query(query, f"queries[{number}]")
+            items, known = self._documents(documents, fields)
+            group.append((query, items, known))
+            size += sum(len(query) + len(item.text) for item in items)
+            if size >= WINDOW_CHARACTERS:
+                yield group
+                group, size = [], 0
+        if group:
+            yield group
+
+    def _ranking(
+        self, query: str, items: Sequence[TextDocument], outcome: Outcome, wanted: Wanted, started: float
+    ) -> Ranking:
+        scorer = self._opened()
+        logits = np.array([math.nan if s is None else s.logit for s in outcome.scored], np.float32)
+        scores = scorer.activate(logits)
+        # Highest logit first, unscored last; sorted() is stable, so equal ones keep the caller's order.
+        order = sorted(range(len(items)), key=lambda i: math.inf if outcome.scored[i] is None else -float(logits[i]))
+        hits: list[Hit] = []
+        for i in order:
+            score = None if outcome.scored[i] is None else float(scores[i])
+            if wanted.keeps(score, len(hits)):
+                hits.append(_hit(len(hits) + 1, i, items[i], outcome.scored[i], score, scorer.profile.name))
+        timings = {**outcome.timings, "total": time.perf_counter() - started}
+        return Ranking(tuple(hits), query, timings, {"documents": len(items), **outcome.usage})
+
+
+def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score: float | None, name: str) -> Hit:
+    if scored is None:
+        return Hit(rank, index, None, None, item.document, item.text)
+    return Hit(
+        rank,
+        index,
+        score,
+        scored.logit,
+        item.document,
+        item.text,
+        scored.tokens,
+        scored.truncated,
+        scored.passage,
+        name,
+    )

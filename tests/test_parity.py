@@ -1,0 +1,146 @@
+"""Logits equal the reference implementations' on the same checkpoints, for every family and instruction set."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import FAMILIES
+from crossrank import CrossEncoder, Reranker, _native
+
+TOLERANCE = 1e-4
+TEXTS = (
+    "",
+    " ",
+    "a",
+    "Guido van Rossum created Python.",
+    "natural selection " * 40,
+    "Crème brûlée costs 12.50 € in Zürich; naïve façades!",
+    "北京是中国的首都。東京は日本の首都です。",
+    "e\u0301 combining, \u200b zero width, \ufeff mark, 👩‍👩‍👧 family, \x00 control, tab\tand\nnewline",
+    "[SEP] special </s> tokens <pad> inside [PAD] the text [MASK]",
+    "x" * 300,
+    "don't stop (never!) -- e.g. at #5: $1,000.00?",
+)
+QUERIES = ("who created python", "What is natural selection?", "Zürich", "首都")
+
+
+def reference_logits(folder: Path, pairs: list[tuple[str, str]], max_length: int) -> np.ndarray:
+    """transformers in fp32: the pair tokenised by it, cutting only the document, one padded batch."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    model.eval()
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(pairs), 64):
+            queries, documents = zip(*pairs[start : start + 64], strict=True)
+            batch = tokenizer(
+                list(queries),
+                list(documents),
+                padding=True,
+                truncation="only_second",
+                max_length=max_length,
+                return_tensors="pt",
+            )
+            logits.append(model(**batch).logits[:, 0].numpy())
+    return np.concatenate(logits)
+
+
+@pytest.mark.parametrize("isa", _native.isas())
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_equal_transformers(
+    family: str, isa: str, checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every query with every text, 1 to 300 pairs: |difference| <= 1e-4 on every instruction set this CPU has."""
+    monkeypatch.setenv("CROSSRANK_ISA", isa)
+    folder = checkpoint(family)
+    pairs = [(query, text) for query in QUERIES for text in TEXTS]
+    pairs = (pairs * 7)[:300]
+    with Reranker(str(folder), long_documents="truncate", cache=None) as reranker:
+        for count in (1, 2, 44, 300):
+            expected = reference_logits(folder, pairs[:count], 64)
+            np.testing.assert_allclose(reranker.score(pairs[:count], raw=True), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "heads", "layers"), [(12, 1, 1), (40, 2, 3), (36, 3, 2), (64, 1, 1), (128, 2, 1), (130, 5, 1)]
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_odd_shapes_equal_transformers(
+    family: str, hidden: int, heads: int, layers: int, checkpoint: Callable[..., Path]
+) -> None:
+    """Widths and head sizes that fill no vector are right as well."""
+    folder = checkpoint(family, hidden=hidden, heads=heads, layers=layers)
+    pairs = [(query, text) for query in QUERIES for text in TEXTS]
+    with Reranker(str(folder), long_documents="truncate", cache=None) as reranker:
+        expected = reference_logits(folder, pairs, 64)
+        np.testing.assert_allclose(reranker.score(pairs, raw=True), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu"])
+def test_inner_activations_equal_transformers(activation: str, checkpoint: Callable[..., Path]) -> None:
+    """Every activation that a profile knows is computed as transformers computes it."""
+    folder = checkpoint("bert", config={"hidden_act": activation})
+    pairs = [(query, text) for query in QUERIES for text in TEXTS]
+    with Reranker(str(folder), long_documents="truncate", cache=None) as reranker:
+        expected = reference_logits(folder, pairs, 64)
+        np.testing.assert_allclose(reranker.score(pairs, raw=True), expected, atol=TOLERANCE, rtol=0)
+
+
+def test_bundled_model_equals_transformers(bundled: Reranker) -> None:
+    """The bundled model gives the logits that transformers gives it in fp32, at full length too."""
+    from crossrank.checkpoint.source import bundled_folder
+
+    pairs = [(query, text * 9) for query in QUERIES for text in TEXTS]
+    with Reranker(long_documents="truncate", cache=None) as reranker:
+        expected = reference_logits(bundled_folder(), pairs, 512)
+        np.testing.assert_allclose(reranker.score(pairs, raw=True), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cross_encoder_equals_sentence_transformers(family: str, checkpoint: Callable[..., Path]) -> None:
+    """The drop-in gives the numbers of sentence-transformers' class, which cuts the query too when it is long."""
+    from sentence_transformers import CrossEncoder as Reference
+
+    folder = checkpoint(family)
+    long_query = "natural selection of species " * 9
+    pairs = [(query, text) for query in (*QUERIES, long_query, long_query * 3) for text in TEXTS]
+    for max_length in (None, 48, 21):
+        expected = Reference(str(folder), device="cpu", max_length=max_length).predict(pairs)
+        ours = CrossEncoder(str(folder), max_length=max_length).predict(pairs, batch_size=7)
+        assert ours.dtype == expected.dtype == np.float32
+        np.testing.assert_allclose(ours, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_cross_encoder_forms_equal_sentence_transformers(checkpoint: Callable[..., Path]) -> None:
+    """Single pairs, lists, tensors, empty input, activations and rank() come in the reference's shapes and types."""
+    import torch
+    from sentence_transformers import CrossEncoder as Reference
+
+    folder = str(checkpoint("bert"))
+    ours, reference = CrossEncoder(folder), Reference(folder, device="cpu")
+    pairs = [("who created python", text) for text in TEXTS[2:7]]
+    for options in ({}, {"convert_to_tensor": True}, {"activation_fn": torch.nn.Identity()}):
+        left, right = ours.predict(pairs, **options), reference.predict(pairs, **options)
+        assert type(left) is type(right)
+        assert left.shape == right.shape
+        np.testing.assert_allclose(np.asarray(left), np.asarray(right), atol=TOLERANCE)
+    single, expected = ours.predict(pairs[0]), reference.predict(pairs[0])
+    assert type(single) is type(expected)
+    np.testing.assert_allclose(single, expected, atol=TOLERANCE)
+    assert len(ours.predict([])) == len(reference.predict([])) == 0
+    assert np.array_equal(ours.predict(np.array(pairs)), ours.predict(pairs))
+    documents = [text for _, text in pairs]
+    for options in ({}, {"top_k": 2}, {"return_documents": True}):
+        left, right = ours.rank("python", documents, **options), reference.rank("python", documents, **options)
+        assert [hit.keys() for hit in left] == [hit.keys() for hit in right]
+        assert [hit["corpus_id"] for hit in left] == [hit["corpus_id"] for hit in right]
+        np.testing.assert_allclose([h["score"] for h in left], [h["score"] for h in right], atol=TOLERANCE)
