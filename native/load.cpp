@@ -11,7 +11,10 @@ constexpr std::size_t any = 0;  // a dimension the tensor itself decides
 
 std::string describe(const std::vector<std::size_t>& shape) {
     std::string text;
-    for (std::size_t n : shape) text += (text.empty() ? "" : ", ") + (n ? std::to_string(n) : "any");
+    for (std::size_t n : shape) {
+        if (!text.empty()) text += ", ";
+        text += n ? std::to_string(n) : "any";
+    }
     return "[" + text + "]";
 }
 

@@ -174,7 +174,8 @@ void attention(const Attention& a) {
             multiply_tile(scores, keys, v_panels + c * n, n, result + c, columns);
         for (int r = 0; r < kept; ++r) {
             float* mine = result + r * columns;
-            for (size_t c = 0; c < columns; c += lanes) store(mine + c, load(mine + c) * inverse[r]);
+            for (size_t c = 0; c < columns; c += lanes)
+                store(mine + c, load(mine + c) * inverse[r]);
             __builtin_memcpy(a.out + (row + r) * a.out_stride, mine, dim * sizeof(float));
         }
     }
