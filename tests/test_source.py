@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.hub import Answer, Hub, Machine
 
 from crossrank import Reranker
 from crossrank.checkpoint.source import BUNDLED, bundled_folder, locate, suggestion
 from crossrank.errors import ModelNotFoundError, UnsupportedModelError, UsageError
+from hub import Answer, Hub, Machine
 
 NAME = "someone/tiny-reranker"
 FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -68,6 +68,12 @@ def test_the_bundled_model_has_no_revisions() -> None:
     """A revision of the bundled model is a mistake, not silently ignored."""
     with pytest.raises(UsageError, match="comes with crossrank"):
         locate(None, revision="main")
+
+
+def test_a_local_folder_has_no_revisions(checkpoint: Callable[..., Path]) -> None:
+    """A revision of a folder is a mistake, not silently ignored."""
+    with pytest.raises(UsageError, match="is a folder on this machine"):
+        locate(str(checkpoint("bert")), revision="main")
 
 
 @pytest.mark.parametrize("spell", [str, os.path.relpath, lambda f: f"./{os.path.relpath(f)}/", Path])

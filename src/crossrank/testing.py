@@ -4,7 +4,8 @@ For tests of crossrank and of applications that use it; nothing in the package i
 """
 
 import json
-from collections.abc import Callable, Iterable
+import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,27 +159,36 @@ def _special_names(family: str) -> dict[str, str]:
 
 
 def _tokenizer(family: str) -> Any:
-    """A real tokenizer of the family's kind, trained on a few sentences."""
+    """A real tokenizer of the family's kind, with a vocabulary from a few sentences."""
     if family in ("bert", "electra"):
         return _wordpiece()
     return _byte_bpe() if family == "roberta" else _unigram()
 
 
-def _wordpiece() -> Any:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+def _words() -> list[str]:
+    """The corpus's words, each once, in a fixed order: trainers of tokenizers give another vocabulary each time."""
+    return sorted({word for text in CORPUS for word in text.replace(".", " ").replace(",", " ").split()})
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - not a password
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+
+def _wordpiece() -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    words = [normalizer.normalize_str(word) for word in _words()]
+    letters = sorted({letter for word in words for letter in word} | set(string.ascii_lowercase + string.digits + ".,"))
+    halves = sorted({word[: len(word) // 2] for word in words} | {f"##{word[len(word) // 2 :]}" for word in words})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *halves, *words[::2]])
+    vocabulary = {piece: i for i, piece in enumerate(piece for piece in pieces if piece.strip())}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - not a password
+    tokenizer.add_special_tokens(special)
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer.train_from_iterator(
-        CORPUS, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
-    )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
     return tokenizer
 
@@ -193,7 +203,7 @@ def _byte_bpe() -> Any:
         vocab_size=500,
         show_progress=False,
         special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
@@ -201,24 +211,27 @@ def _byte_bpe() -> Any:
 
 
 def _unigram() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-    tokenizer = Tokenizer(models.Unigram())
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    letters = sorted(
+        {letter for word in _words() for letter in word} | set(string.ascii_letters + string.digits + ".,")
+    )
+    pieces = dict.fromkeys(
+        ["\u2581", *letters, *(f"\u2581{word}" for word in _words()[::2]), *(w[1:] for w in _words())]
+    )
+    scored = [(piece, -3.0 - 1.0 / len(piece)) for piece in pieces if piece]
+    vocabulary = [*((token, 0.0) for token in special), *scored, ("<mask>", 0.0)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=special.index("<unk>")))
+    tokenizer.add_special_tokens([*special, "<mask>"])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False)  # noqa: S106
-    tokenizer.train_from_iterator(_words(CORPUS), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
+        special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     return tokenizer
-
-
-def _words(texts: Iterable[str]) -> list[str]:
-    return [text for text in texts for _ in range(4)]
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -26,6 +26,8 @@ SCORE_ACTIVATIONS: Mapping[str, ScoreActivation] = {  # sentence-transformers na
     "torch.nn.modules.linear.Identity": "identity",
 }
 UNLIMITED = 1_000_000  # tokenizers without a limit write 1e30
+SIZE_MAX = 1 << 20  # of any dimension; beyond it, config.json is broken, and reading on would take forever
+LAYERS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,45 +90,49 @@ def read_profile(folder: Path, name: str) -> ModelProfile:
         CheckpointError: a file is missing, broken, or lacks a value.
         UnsupportedModelError: the architecture, its head or its modules are none that can be scored.
     """
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise CheckpointError(f"config.json of {name!r} is no JSON object. Download or export the model again.")
-    tokenizer = read_json(folder / "tokenizer_config.json", default={})
-    sentence = read_json(folder / "config_sentence_transformers.json", default={})
-    _check_modules(folder, name)
-    _check_prompts(sentence, name)
-    family = _family(config, name)
+    config = _read_object(folder / "config.json")
+    tokenizer = _read_object(folder / "tokenizer_config.json", optional=True)
+    settings = _read_object(folder / "sentence_bert_config.json", optional=True)
+    sentence = _cross_encoder(folder)
     try:
+        _check_modules(folder, settings, name)
+        _check_prompts(sentence, name)
+        family = _family(config, name)
         pad_id = config.get("pad_token_id")
-        pad_id = (1 if family.positions_from_padding else 0) if pad_id is None else int(pad_id)
-        positions = int(config["max_position_embeddings"])
-        hidden = int(config["hidden_size"])
-        usable = positions - (pad_id + 1 if family.positions_from_padding else 0)
+        pad_id = int(family.positions_from_padding) if pad_id is None else _size(config, "pad_token_id", least=0)
+        positions = _size(config, "max_position_embeddings")
+        usable = _usable(positions, pad_id + 1 if family.positions_from_padding else 0)
+        hidden = _size(config, "hidden_size")
+        narrow = family.name == "electra" and "embedding_size" in config
         return ModelProfile(
             name=name,
             family=family,
-            layers=int(config["num_hidden_layers"]),
+            layers=_size(config, "num_hidden_layers", most=LAYERS_MAX),
             hidden=hidden,
-            heads=int(config["num_attention_heads"]),
-            intermediate=int(config["intermediate_size"]),
-            embedding=int(config.get("embedding_size", hidden)) if family.name == "electra" else hidden,
-            vocabulary=int(config["vocab_size"]),
+            heads=_heads(config, hidden),
+            intermediate=_size(config, "intermediate_size"),
+            embedding=_size(config, "embedding_size") if narrow else hidden,
+            vocabulary=_size(config, "vocab_size"),
             positions=positions,
-            segments=int(config.get("type_vocab_size", 2)),
+            segments=_size(config, "type_vocab_size") if "type_vocab_size" in config else 2,
             labels=_labels(config, name),
             activation=_activation(config, name),
-            norm_eps=float(config.get("layer_norm_eps", 1e-12)),
+            norm_eps=_norm_eps(config),
             pad_id=pad_id,
-            max_length=min(usable, _limit(tokenizer), _limit(sentence, "max_length")),
+            max_length=min(usable, _limit(tokenizer), _limit(settings if sentence else {}, "max_seq_length")),
             score_activation=_score_activation(config, sentence, name),
             truncation_side="left" if tokenizer.get("truncation_side") == "left" else "right",
         )
     except KeyError as exc:
-        raise CheckpointError(f"config.json of {name!r} lacks {exc}; the checkpoint is incomplete") from exc
-    except (TypeError, ValueError) as exc:
+        raise CheckpointError(
+            f"config.json of {name!r} lacks {exc}; the checkpoint is incomplete. Download or export the model again."
+        ) from exc
+    except (TypeError, ValueError, AttributeError) as exc:
         if isinstance(exc, CheckpointError):
             raise
-        raise CheckpointError(f"config.json of {name!r} holds a value that cannot be read: {exc}") from exc
+        raise CheckpointError(
+            f"The configuration of {name!r} holds a value that cannot be: {exc}. Download or export the model again."
+        ) from exc
 
 
 def read_json(path: Path, default: Any = None) -> Any:
@@ -139,12 +145,46 @@ def read_json(path: Path, default: Any = None) -> Any:
         raise CheckpointError(
             f"{path.parent} has no {path.name}. A model folder holds config.json, tokenizer.json and model.safetensors."
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as exc:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as exc:
         raise CheckpointError(f"{path} cannot be read: {exc}. Download or export the model again.") from exc
 
 
+def _read_object(path: Path, *, optional: bool = False) -> dict[str, Any]:
+    content = read_json(path, default={} if optional else None)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no JSON object. Download or export the model again.")
+    return content
+
+
+def _size(config: Mapping[str, Any], key: str, *, least: int = 1, most: int = SIZE_MAX) -> int:
+    value = config[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{key} must be a whole number from {least} to {most}, not {value!r}")
+    return value
+
+
+def _heads(config: Mapping[str, Any], hidden: int) -> int:
+    heads = _size(config, "num_attention_heads")
+    if hidden % heads:
+        raise ValueError(f"hidden_size {hidden} is no multiple of num_attention_heads {heads}")
+    return heads
+
+
+def _usable(positions: int, first: int) -> int:
+    if positions <= first:
+        raise ValueError(f"max_position_embeddings {positions} leaves no position for a token")
+    return positions - first
+
+
+def _norm_eps(config: Mapping[str, Any]) -> float:
+    value = float(config.get("layer_norm_eps", 1e-12))
+    if not 0 <= value < 1:
+        raise ValueError(f"layer_norm_eps must be a small number, not {value!r}")
+    return value
+
+
 def _family(config: Mapping[str, Any], name: str) -> Family:
-    kind = config.get("model_type")
+    kind = config["model_type"]
     architecture = (config.get("architectures") or [None])[0]
     family = FAMILIES.get(str(kind))
     if family is None:
@@ -153,10 +193,10 @@ def _family(config: Mapping[str, Any], name: str) -> Family:
         )
     if architecture != family.architecture:
         raise UnsupportedModelError(
-            f"{name!r} is a {architecture}, which has no reranking head: it is an embedding, language or other model. "
-            f"A reranker of this family is a {family.architecture}."
+            f"{name!r} is a {architecture or 'model of no named architecture'}, which has no reranking head: "
+            f"it is an embedding, language or other model. A reranker of this family is a {family.architecture}."
         )
-    if config.get("position_embedding_type", "absolute") != "absolute":
+    if (config.get("position_embedding_type") or "absolute") != "absolute":
         raise UnsupportedModelError(
             f"{name!r} uses {config['position_embedding_type']!r} positions; only absolute ones are known"
         )
@@ -200,7 +240,13 @@ def _score_activation(config: Mapping[str, Any], sentence: Mapping[str, Any], na
     return SCORE_ACTIVATIONS[given]
 
 
-def _check_modules(folder: Path, name: str) -> None:
+def _cross_encoder(folder: Path) -> Mapping[str, Any]:
+    """What sentence-transformers stored of a CrossEncoder; it reads that only beside modules.json, as we do."""
+    saved = _read_object(folder / "config_sentence_transformers.json", optional=True)
+    return saved if saved.get("model_type") == "CrossEncoder" and (folder / "modules.json").is_file() else {}
+
+
+def _check_modules(folder: Path, settings: Mapping[str, Any], name: str) -> None:
     modules = read_json(folder / "modules.json", default=[])
     kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
     if kinds not in ([], ["Transformer"]):
@@ -208,9 +254,7 @@ def _check_modules(folder: Path, name: str) -> None:
             f"{name!r} is a chain of sentence-transformers modules ({' -> '.join(kinds)}); "
             "this version scores plain sequence-classification checkpoints."
         )
-    task = read_json(folder / "sentence_bert_config.json", default={}).get(
-        "transformer_task", "sequence-classification"
-    )
+    task = settings.get("transformer_task", "sequence-classification")
     if task != "sequence-classification":
         raise UnsupportedModelError(f"{name!r} is stored for the task {task!r}, not as a reranker")
 

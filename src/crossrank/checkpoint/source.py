@@ -66,6 +66,8 @@ def locate(spec: str | None, *, revision: str | None = None) -> Source:
             f"{spec[:100]!r} cannot be a model's folder or name: {getattr(exc, 'strerror', exc)}"
         ) from exc
     if is_folder:
+        if revision is not None:
+            raise UsageError(f"revision={revision!r} is for models of the hub; {spec!r} is a folder on this machine")
         return Source(spec, folder.resolve())
     if exists or folder.is_absolute() or spec.startswith((".", "~")):
         problem = "is a file, not a folder" if exists else "does not exist"

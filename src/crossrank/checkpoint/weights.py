@@ -29,7 +29,14 @@ def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
         CheckpointError: no safetensors file, or a corrupt one.
         WeightsError: tensors missing, unused, of another shape or of a type that is no float.
     """
-    stored = {_modern(name): tensor for file in _files(folder) for name, tensor in _tensors(file)}
+    stored: dict[str, Tensor] = {}
+    for file in _files(folder):
+        for name, tensor in _tensors(file):
+            if _modern(name) in stored:
+                raise WeightsError(
+                    f"{file} holds {name} a second time, so nobody can tell which is meant. Save it again."
+                )
+            stored[_modern(name)] = tensor
     table = tensor_table(profile)
     missing = [source for source, _, _ in table if source not in stored]
     unused = sorted(set(stored) - {source for source, _, _ in table})
@@ -87,8 +94,11 @@ def _files(folder: Path) -> list[Path]:
     if (single := folder / "model.safetensors").is_file():
         return [single]
     if (index := folder / "model.safetensors.index.json").is_file():
-        shards = set(read_json(index).get("weight_map", {}).values())
-        paths = [folder / Path(shard).name for shard in sorted(shards)]
+        content = read_json(index)
+        shards = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+            raise CheckpointError(f"{index} does not say which file holds which weight. Download the model again.")
+        paths = [folder / Path(shard).name for shard in sorted(set(shards.values()))]
         if absent := [path.name for path in paths if not path.is_file()]:
             raise CheckpointError(f"{folder} lacks the weight files {', '.join(absent)}. Download the model again.")
         return paths

@@ -43,6 +43,7 @@ Examples:
 )
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(
     query: str,
     file: str,
@@ -57,6 +58,7 @@ def command(
     long_documents: str,
     threads: int | None,
     as_json: bool,
+    as_table: bool,
 ) -> None:
     """Rank the documents of FILE by relevance to QUERY.
 
@@ -66,6 +68,8 @@ def command(
     On a terminal the answer is a table; in a pipe it is a line a hit, with tabs between rank, score, index (from 0)
     and text; with --json it is one JSON document.
     """
+    if as_json and as_table:
+        raise click.UsageError("--json and --table exclude each other.")
     check_query(query, "QUERY")
     wanted = None if fields is None else [field.strip() for field in fields.split(",") if field.strip()]
     documents = _read(query, file, file_format, wanted)
@@ -83,7 +87,7 @@ def command(
         ranking = reranker.rank(query, documents, top_k=top_k, threshold=threshold)
     if as_json:
         print_json(ranking)
-    elif sys.stdout.isatty():
+    elif as_table or sys.stdout.isatty():
         from crossrank.cli.table import print_table
 
         print_table(ranking, hits_max=top_k or HITS_MAX)

@@ -35,7 +35,8 @@ def print_table(ranking: Ranking, *, hits_max: int) -> None:
         for line in _lines(console, hit, width):
             _print(console, start + line)
             start = Text(" " * indent)
-    _print(console, Text(_summary(ranking, len(shown)), style="dim"))
+    for line in Text(_summary(ranking, len(shown)), style="dim").wrap(console, console.width):
+        _print(console, line)
 
 
 def _print(console: Console, line: Text) -> None:
@@ -52,7 +53,9 @@ def _lines(console: Console, hit: Hit, width: int) -> list[Text]:
         line.rstrip()
     if len(lines) > LINES_MAX or end < len(hit.text):
         lines = lines[:LINES_MAX]
-        lines[-1].truncate(width - 2)
+        if lines[-1].cell_len > width - 2:
+            lines[-1].truncate(width - 2)
+            lines[-1] = lines[-1][: lines[-1].plain.rfind(" ")] if " " in lines[-1].plain else lines[-1]
         lines[-1].append(" …", style="dim")
     return lines or [Text()]
 
