@@ -1,0 +1,169 @@
+"""A test collection: queries, a corpus, graded judgements, and first-stage runs, read from BEIR layout or from files.
+
+It knows files and formats; not rankers, measures or models.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crossrank.errors import InputFileError
+
+Qrels = Mapping[str, Mapping[str, int]]  # grade by query id and document id; above 0 is relevant
+Run = Mapping[str, list[tuple[str, float]]]  # by query id: (document id, score), best first
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a ranker is judged on.
+
+    Attributes:
+        name: for tables.
+        queries: text by query id.
+        corpus: text by document id; a title, where there is one, comes before the text.
+        qrels: grades by query id and document id.
+    """
+
+    name: str
+    queries: Mapping[str, str]
+    corpus: Mapping[str, str]
+    qrels: Qrels = field(default_factory=dict)
+
+    @property
+    def judged(self) -> list[str]:
+        """Ids of queries that have a relevant document, in the order of `queries`: those a measure is defined for."""
+        return [query for query in self.queries if any(grade > 0 for grade in self.qrels.get(query, {}).values())]
+
+
+def read_collection(folder: Path, *, split: str = "test", qrels: Path | None = None) -> Collection:
+    """A folder in BEIR layout: corpus.jsonl, queries.jsonl (or .gz), qrels/<split>.tsv.
+
+    Raises:
+        InputFileError: a file is missing, broken, empty, or the qrels name queries or documents that nothing else does.
+    """
+    if not folder.is_dir():
+        raise InputFileError(f"{folder} is no folder. Give one in BEIR layout: corpus.jsonl, queries.jsonl, qrels/.")
+    queries = read_texts(_existing(folder, "queries"))
+    corpus = read_texts(_existing(folder, "corpus"))
+    judgements = read_qrels(qrels or _split(folder, split))
+    unknown = [query for query in judgements if query not in queries]
+    if len(unknown) == len(judgements):
+        raise InputFileError(
+            f"{qrels or split}: none of its {len(judgements)} query ids is in {folder}/queries.jsonl (the first is "
+            f"{unknown[0]!r}); the files belong to different sets."
+        )
+    return Collection(folder.resolve().name, queries, corpus, judgements)
+
+
+def read_texts(file: Path) -> dict[str, str]:
+    """Texts by id from JSON lines with `_id`, `text` and perhaps `title`; ids must be unique."""
+    texts: dict[str, str] = {}
+    for number, line in _lines(file):
+        if not line.strip():
+            continue
+        try:
+            entry: Any = json.loads(line)
+            key, text = str(entry["_id"]), f"{entry.get('title') or ''} {entry['text']}".strip()
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
+            raise InputFileError(
+                f'{file}, line {number}: each line must be {{"_id": ..., "text": ...}} ({type(exc).__name__}: {exc}).'
+            ) from None
+        if key in texts:
+            raise InputFileError(f"{file}, line {number}: the id {key!r} stands in the file a second time.")
+        texts[key] = text
+    if not texts:
+        raise InputFileError(f"{file} is empty.")
+    return texts
+
+
+def read_qrels(file: Path) -> dict[str, dict[str, int]]:
+    """Grades from BEIR's TSV (with its header: query, document, grade) or TREC's four columns."""
+    qrels: dict[str, dict[str, int]] = {}
+    for number, line in _lines(file):
+        parts = line.split()
+        if not parts or (number == 1 and parts[-1] == "score"):
+            continue
+        try:
+            query, document, grade = (
+                (parts[0], parts[-2], int(parts[-1])) if len(parts) in (3, 4) else ("", "", int(""))
+            )
+        except ValueError:
+            raise InputFileError(
+                f"{file}, line {number}: {line.strip()[:80]!r} is no judgement; give `query-id corpus-id grade` "
+                "(tab separated) or TREC's `query 0 document grade`, the grade a whole number."
+            ) from None
+        known = qrels.setdefault(query, {})
+        if known.get(document, grade) != grade:
+            raise InputFileError(
+                f"{file}, line {number}: {query} {document} is judged {grade}, and {known[document]} above."
+            )
+        known[document] = grade
+    if not qrels:
+        raise InputFileError(f"{file} holds no judgements.")
+    return qrels
+
+
+def read_run(file: Path, *, depth: int | None = None) -> dict[str, list[tuple[str, float]]]:
+    """A TREC run (query Q0 document rank score tag): each query's documents by score, best first, at most `depth`.
+
+    Lines need not be sorted. As trec_eval does, the score decides, not the rank; equal scores keep the file's order.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for number, line in _lines(file):
+        parts = line.split()
+        if not parts:
+            continue
+        try:
+            query, _, document, _, score, *_ = parts
+            value = float(score)
+        except ValueError:
+            raise InputFileError(
+                f"{file}, line {number}: {line.strip()[:80]!r} is no line of a TREC run "
+                "(query Q0 document rank score tag)."
+            ) from None
+        found = run.setdefault(query, {})
+        if document in found:
+            raise InputFileError(f"{file}, line {number}: query {query} has the document {document} a second time.")
+        found[document] = value
+    if not run:
+        raise InputFileError(f"{file} holds no run.")
+    return {query: sorted(found.items(), key=lambda item: -item[1])[:depth] for query, found in run.items()}
+
+
+def write_run(file: Path, run: Run, tag: str) -> None:
+    """A TREC run of six columns."""
+    lines = (
+        f"{query} Q0 {document} {rank} {score!r} {tag}\n"
+        for query, found in run.items()
+        for rank, (document, score) in enumerate(found, 1)
+    )
+    file.write_text("".join(lines), encoding="utf-8")
+
+
+def _existing(folder: Path, name: str) -> Path:
+    for file in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"):
+        if file.is_file():
+            return file
+    raise InputFileError(f"{folder} has no {name}.jsonl (nor .jsonl.gz); a set in BEIR layout needs one.")
+
+
+def _split(folder: Path, split: str) -> Path:
+    file = folder / "qrels" / f"{split}.tsv"
+    if file.is_file():
+        return file
+    there = ", ".join(sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))) or "none"
+    raise InputFileError(f"{folder} has no qrels/{split}.tsv; splits there: {there}. Choose one with --split.")
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    try:
+        packed = file.suffix == ".gz"
+        with gzip.open(file, "rt", encoding="utf-8-sig") if packed else file.open(encoding="utf-8-sig") as lines:
+            yield from enumerate(lines, 1)
+    except UnicodeDecodeError as exc:
+        raise InputFileError(f"{file} is not UTF-8: {exc}.") from None
+    except (OSError, EOFError) as exc:
+        raise InputFileError(f"{file} cannot be read: {getattr(exc, 'strerror', None) or exc}.") from exc
