@@ -115,7 +115,7 @@ class CrossEncoder:
         step = 512 if show_progress_bar else max(1, len(pairs))
         for start in tqdm(range(0, len(pairs), step), desc="Batches", disable=not show_progress_bar):
             outcome = self._scorer.score(pairs[start : start + step])
-            logits += [scored.logit for scored in outcome.scored if scored is not None]
+            logits += [outcome.results[pair].logit for pair in pairs[start : start + step]]
         return np.array(logits, np.float32)
 
     def _activate(self, logits: NDArray[np.float32], activation: Activation | None) -> NDArray[np.float32]:

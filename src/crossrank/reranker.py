@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -156,6 +156,8 @@ class Reranker:
     ) -> Iterator[Ranking]:
         """A ranking a query, in order, batched across queries; both iterables may be streams.
 
+        A ranking's `timings` are those of the batch of queries that it was part of; its `usage` is its own.
+
         Args:
             queries: as many as `documents_per_query` has lists.
             documents_per_query: the candidates of each query.
@@ -174,9 +176,10 @@ class Reranker:
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
         """Scores float32 [n] of (query, document) pairs, in the caller's order; `raw` gives logits."""
         scorer = self._opened()
-        checked = [check_pair(pair, i) for i, pair in enumerate(check_pairs(pairs))]
-        outcome = scorer.score([Pair(query, text_of(document, i)) for i, (query, document) in enumerate(checked)])
-        logits = np.array([scored.logit for scored in outcome.scored if scored is not None], np.float32)
+        given = [check_pair(pair, i) for i, pair in enumerate(check_pairs(pairs))]
+        checked = [Pair(query, text_of(document, i)) for i, (query, document) in enumerate(given)]
+        outcome = scorer.score(checked)
+        logits = np.array([outcome.results[pair].logit for pair in checked], np.float32)
         return logits if raw else scorer.activate(logits)
 
     def prepare(self, documents: Sequence[Document], *, fields: Sequence[str] | None = None) -> PreparedDocuments:
@@ -249,11 +252,9 @@ class Reranker:
                 known = dict(chain.from_iterable(tokens.items() for _, _, tokens in group))
                 pairs = [Pair(query, item.text) for query, items, _ in group for item in items]
                 outcome = self._opened().score(pairs, known=known)
-                scored = iter(outcome.scored)
                 for query, items, _ in group:
-                    part = Outcome(list(islice(scored, len(items))), outcome.timings, outcome.usage)
                     bar.update()
-                    yield self._ranking(query, items, part, wanted, started)
+                    yield self._ranking(query, items, outcome, wanted, started)
 
     def _groups(
         self, queries: Iterable[str], documents_per_query: Iterable[Sequence[Document]], fields: Sequence[str] | None
@@ -276,17 +277,19 @@ class Reranker:
         self, query: str, items: Sequence[TextDocument], outcome: Outcome, wanted: Wanted, started: float
     ) -> Ranking:
         scorer = self._opened()
-        logits = np.array([math.nan if s is None else s.logit for s in outcome.scored], np.float32)
+        pairs = [Pair(query, item.text) for item in items]
+        scored = [outcome.results.get(pair) for pair in pairs]
+        logits = np.array([math.nan if s is None else s.logit for s in scored], np.float32)
         scores = scorer.activate(logits)
         # Highest logit first, unscored last; sorted() is stable, so equal ones keep the caller's order.
-        order = sorted(range(len(items)), key=lambda i: math.inf if outcome.scored[i] is None else -float(logits[i]))
+        order = sorted(range(len(items)), key=lambda i: math.inf if (s := scored[i]) is None else -s.logit)
         hits: list[Hit] = []
         for i in order:
-            score = None if outcome.scored[i] is None else float(scores[i])
+            score = None if scored[i] is None else float(scores[i])
             if wanted.keeps(score, len(hits)):
-                hits.append(_hit(len(hits) + 1, i, items[i], outcome.scored[i], score, scorer.profile.name))
+                hits.append(_hit(len(hits) + 1, i, items[i], scored[i], score, scorer.profile.name))
         timings = {**outcome.timings, "total": time.perf_counter() - started}
-        return Ranking(tuple(hits), query, timings, {"documents": len(items), **outcome.usage})
+        return Ranking(tuple(hits), query, timings, {"documents": len(items), **outcome.usage(pairs)})
 
 
 def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score: float | None, name: str) -> Hit:

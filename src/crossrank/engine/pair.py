@@ -20,12 +20,14 @@ class Scored:
         tokens: length of the document in tokens, before any cut.
         truncated: whether some of the document was never read.
         passage: characters (start, end) of the window that gave the logit.
+        cost: tokens that went through the model for it, with the query, special tokens and overlaps of all windows.
     """
 
     logit: float
     tokens: int
     truncated: bool
     passage: tuple[int, int]
+    cost: int
 
 
 def preview(text: str, characters_max: int = 60) -> str:

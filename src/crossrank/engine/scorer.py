@@ -4,7 +4,7 @@ It knows pairs, tokens and logits; not documents, rankings, HTTP or which backen
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,11 +26,23 @@ HURRIED_TOKENS = 2_048
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a call: a result a pair (None where the deadline came first), seconds by stage, and counts."""
+    """What came of a call.
 
-    scored: list[Scored | None]
+    Attributes:
+        results: what the model said, by pair; a pair is missing where the deadline came first.
+        fresh: the pairs that went through the model in this call; the others were known.
+        timings: seconds by stage.
+    """
+
+    results: dict[Pair, Scored]
+    fresh: set[Pair] = field(default_factory=set)
     timings: dict[str, float] = field(default_factory=lambda: {"tokenize": 0.0, "run": 0.0})
-    usage: dict[str, int] = field(default_factory=lambda: {"pairs": 0, "cached": 0, "tokens": 0})
+
+    def usage(self, pairs: Iterable[Pair]) -> dict[str, int]:
+        """Counts over some of the call's pairs: `pairs` and `tokens` through the model, and `cached` pairs."""
+        found = {pair: self.results[pair] for pair in pairs if pair in self.results}
+        fresh = [scored for pair, scored in found.items() if pair in self.fresh]
+        return {"pairs": len(fresh), "cached": len(found) - len(fresh), "tokens": sum(s.cost for s in fresh)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +54,28 @@ class Scorer:
     backend: Backend
     cache: ScoreCache | None
     identity: bytes
+    clock: Callable[[], float] = time.monotonic
 
     def score(
         self, pairs: Sequence[Pair], *, known: Mapping[str, Tokens] | None = None, deadline: float | None = None
     ) -> Outcome:
-        """What the model says of each pair, in order. Equal pairs are scored once.
+        """What the model says of each pair. Equal pairs are scored once.
 
         Args:
             pairs: queries with the texts of documents.
             known: texts that were tokenised before.
-            deadline: time.monotonic() after which nothing more is begun.
+            deadline: the clock's time after which nothing more is begun.
         """
-        outcome = Outcome([])
-        results = self._recall(pairs)
-        outcome.usage["cached"] = len(results)
-        fresh = [pair for pair in dict.fromkeys(pairs) if pair not in results]
+        outcome = Outcome(self._recall(pairs))
+        fresh = [pair for pair in dict.fromkeys(pairs) if pair not in outcome.results]
         size_max = WINDOW_CHARACTERS if deadline is None else HURRIED_CHARACTERS
         for window in windows((len(pair.query) + len(pair.document) for pair in fresh), size_max):
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and self.clock() >= deadline:
                 break
-            scored = self._score_window([fresh[i] for i in window], known or {}, deadline, outcome)
+            scored = self._score_window([fresh[i] for i in window], known or {}, deadline, outcome.timings)
             self._remember(scored)
-            results.update(scored)
-        outcome.scored = [results.get(pair) for pair in pairs]
+            outcome.results.update(scored)
+            outcome.fresh.update(scored)
         return outcome
 
     def activate(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,26 +87,24 @@ class Scorer:
         self.backend.close()
 
     def _score_window(
-        self, pairs: list[Pair], known: Mapping[str, Tokens], deadline: float | None, outcome: Outcome
+        self, pairs: list[Pair], known: Mapping[str, Tokens], deadline: float | None, timings: dict[str, float]
     ) -> dict[Pair, Scored]:
         started = time.perf_counter()
         encoded = self.encoder.encode(pairs, known)
-        outcome.timings["tokenize"] += time.perf_counter() - started
+        timings["tokenize"] += time.perf_counter() - started
         rows = [row for item in encoded for row in item.rows]
         owners = [pair for pair, item in zip(pairs, encoded, strict=True) for _ in item.rows]
         logits = np.full(len(rows), np.nan, np.float32)
         done = 0
         for batch in plan([len(row.ids) for row in rows], self._limits(deadline)):
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and self.clock() >= deadline:
                 break
             started = time.perf_counter()
             logits[batch.start : batch.stop] = self._run(
                 rows[batch.start : batch.stop], owners[batch.start : batch.stop]
             )
-            outcome.timings["run"] += time.perf_counter() - started
-            outcome.usage["tokens"] += sum(len(rows[row].ids) for row in batch)
+            timings["run"] += time.perf_counter() - started
             done = batch.stop
-        outcome.usage["pairs"] += len(pairs)
         return self._merge(pairs, encoded, logits[:done])
 
     def _merge(self, pairs: list[Pair], encoded: list[Encoded], logits: NDArray[np.float32]) -> dict[Pair, Scored]:
@@ -107,7 +116,8 @@ class Scorer:
             if stop > len(logits):
                 break
             best = int(np.argmax(logits[start:stop]))
-            merged[pair] = Scored(float(logits[start + best]), item.tokens, item.truncated, item.passages[best])
+            cost = sum(len(row.ids) for row in item.rows)
+            merged[pair] = Scored(float(logits[start + best]), item.tokens, item.truncated, item.passages[best], cost)
             start = stop
         return merged
 
