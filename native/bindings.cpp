@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
+#include <thread>
 
 #include "dispatch.h"
 #include "encoder.h"
@@ -145,7 +147,7 @@ void check_batch(const Batch& batch, const Encoder& encoder) {
 }
 
 // Ctrl-C, asked for now and then only: another Python thread may be slow to hand over the GIL.
-auto signal_poll() {
+std::function<void()> signal_poll() {
     using clock = std::chrono::steady_clock;
     return [last = clock::now()]() mutable {
         if (clock::now() - last < std::chrono::milliseconds(100)) return;
@@ -154,6 +156,30 @@ auto signal_poll() {
         last = clock::now();
     };
 }
+
+// Releases the GIL for its lifetime. Unlike nanobind's own, it survives the end of the interpreter:
+// taking the GIL back then would end the thread from inside, and a daemon thread that is still
+// scoring would abort the process. It waits for the end instead.
+class GilRelease {
+public:
+    GilRelease() : state_(PyEval_SaveThread()) {}
+    GilRelease(const GilRelease&) = delete;
+    GilRelease& operator=(const GilRelease&) = delete;
+    ~GilRelease() {
+        while (finalizing()) std::this_thread::sleep_for(std::chrono::hours(1));
+        PyEval_RestoreThread(state_);
+    }
+
+private:
+    static bool finalizing() {
+#if PY_VERSION_HEX >= 0x030D0000
+        return Py_IsFinalizing();
+#else
+        return _Py_IsFinalizing();
+#endif
+    }
+    PyThreadState* state_;
+};
 
 void construct(Encoder* self, const nb::dict& settings, const nb::dict& weights,
                const std::string& isa) {
@@ -168,11 +194,12 @@ void construct(Encoder* self, const nb::dict& settings, const nb::dict& weights,
         for (std::size_t i = 0; i < array.ndim(); ++i) view.shape.push_back(array.shape(i));
         tensors.emplace(name, std::move(view));
     }
+    const GilRelease release;  // packing a large model takes seconds
     new (self) Encoder(config, tensors, kernels);
 }
 
 nb::object run(const Encoder& self, nb::handle ids, nb::handle type_ids, nb::handle offsets,
-               int threads) {
+               int threads, bool interruptible) {
     const Int32Vector tokens(ids, "ids"), types(type_ids, "type_ids"), ends(offsets, "offsets");
     const Batch batch{tokens.values(), types.values(), ends.values()};
     if (threads < 1) fail("threads is " + str(threads) + ", must be at least 1");
@@ -182,8 +209,10 @@ nb::object run(const Encoder& self, nb::handle ids, nb::handle type_ids, nb::han
     auto* logits = new float[std::max<std::size_t>(rows * labels, 1)];
     const nb::capsule owner(logits, [](void* p) noexcept { delete[] static_cast<float*>(p); });
     {
-        const nb::gil_scoped_release release;
-        self.run(batch, threads, signal_poll(), logits);
+        const GilRelease release;
+        // Signals are the main thread's business; for others there is nothing to ask for.
+        const std::function<void()> nothing = [] {};
+        self.run(batch, threads, interruptible ? signal_poll() : nothing, logits);
     }
     return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, {rows, labels}, owner));
 }
@@ -191,6 +220,7 @@ nb::object run(const Encoder& self, nb::handle ids, nb::handle type_ids, nb::han
 }  // namespace
 
 NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // a daemon thread may hold an encoder when the process ends
     module.doc() = "Cross-encoder inference on the CPU.";
     module.def("isas", [] {
         std::vector<std::string> names;
@@ -201,5 +231,6 @@ NB_MODULE(_native, module) {
         .def("__init__", &construct, "config"_a, "weights"_a, "isa"_a = "auto")
         .def_prop_ro("isa", [](const Encoder& self) { return self.kernels().name; })
         .def_prop_ro("weight_bytes", [](const Encoder& self) { return self.weights().bytes; })
-        .def("run", &run, "ids"_a, "type_ids"_a, "offsets"_a, "threads"_a);
+        .def("run", &run, "ids"_a, "type_ids"_a, "offsets"_a, "threads"_a,
+             "interruptible"_a = false);
 }

@@ -59,7 +59,7 @@ def test_longest_first_equals_the_tokenizers_truncation(
 ) -> None:
     """The drop-in's cut of both texts is that of tokenizers' LongestFirst."""
     folder = checkpoint(family)
-    encoder = open_encoder(folder, family, long_documents="longest_first")
+    encoder = open_encoder(folder, family, cut_query=True)
     pair = Pair(query * repeats, document * repeats)
     expected = reference(folder, "longest_first").encode(*pair)
     (row,) = encoder.encode([pair], {})[0].rows

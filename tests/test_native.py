@@ -66,13 +66,20 @@ def test_random_shapes_never_crash(encoder: _native.Encoder) -> None:
     """Arbitrary arrays give logits or a ValueError, nothing else."""
     rng = np.random.default_rng(0)
     for _ in range(300):
-        count = int(rng.integers(0, 90))
-        ids = rng.integers(-2, 420, count).astype(INT)
-        offsets = np.sort(rng.integers(0, count + 2, int(rng.integers(0, 6)))).astype(INT)
+        lengths = rng.integers(1, 64, int(rng.integers(0, 7)))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(INT)
+        ids = rng.integers(0, 150, offsets[-1]).astype(INT)
+        broken = rng.random() < 0.5
+        if broken:  # one index somewhere is not what it should be
+            array = ids if len(ids) and rng.random() < 0.5 else offsets
+            array[rng.integers(len(array))] += rng.choice([-1000, 1000, 2**30])
         try:
-            logits = encoder.run(ids, np.zeros(count, INT), offsets, int(rng.integers(0, 4)))
+            logits = encoder.run(ids, np.zeros(len(ids), INT), offsets, int(rng.integers(1, 4)))
         except ValueError:
+            assert broken
             continue
+        assert not broken
+        assert logits.shape == (len(lengths), 1)
         assert np.isfinite(logits).all()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank.backends.contract import Limits
-from crossrank.engine.plan import plan, windows
+from crossrank.engine.plan import plan, portions
 
 pytestmark = pytest.mark.property
 
@@ -25,8 +25,8 @@ def test_each_row_once_and_within_the_limits(lengths: list[int], tokens_max: int
 
 
 @given(sizes=st.lists(st.integers(0, 900)), size_max=st.integers(1, 1000))
-def test_windows_bound_what_is_in_memory(sizes: list[int], size_max: int) -> None:
+def test_portions_bound_what_is_in_memory(sizes: list[int], size_max: int) -> None:
     """Neighbours stay together up to the size; nothing is left out, zero-sized texts included."""
-    parts = windows(sizes, size_max)
+    parts = portions(sizes, size_max)
     assert [i for part in parts for i in part] == list(range(len(sizes)))
     assert all(len(part) == 1 or sum(sizes[i] for i in part) <= size_max for part in parts)

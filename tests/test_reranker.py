@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrank import CrossEncoderReranker, Ranker, Ranking, Reranker
+from crossrank import CrossEncoder, CrossEncoderReranker, Ranker, Ranking, Reranker
 from crossrank.engine.cache import MemoryCache
 from crossrank.errors import ArgumentTypeError, ClosedError, ModelNotFoundError, UsageError
 
@@ -66,6 +68,25 @@ def test_notebook_table_escapes_markup(bundled: Reranker) -> None:
     assert "&lt;script&gt;" in html
     assert "<b>" not in html
     assert "…" in html
+
+
+def test_a_huge_document_is_read_in_part(checkpoint: Callable[..., Path]) -> None:
+    """Only as much is tokenised as can be read; the windows are those of the whole text, and the hit is marked."""
+    text = "The quick brown fox. " * 2_000
+    with Reranker(str(checkpoint("bert")), windows_max=3, cache=None) as reranker:
+        (huge,), (large,) = reranker.rank("fox", [text * 50]), reranker.rank("fox", [text])
+        assert huge.truncated is large.truncated is True
+        assert (huge.logit, huge.passage) == (large.logit, large.passage)
+        assert large.tokens < huge.tokens < 100_000
+        assert huge.tokens == len(reranker.prepare([text * 50]).tokens[text * 50].ids)
+    with Reranker(str(checkpoint("bert")), long_documents="truncate", cache=None) as reranker:
+        assert reranker.rank("fox", [text * 50])[0].logit == reranker.rank("fox", [text])[0].logit
+        assert reranker.rank("fox", ["x" * 10**6])[0].truncated is not None  # one word, one token
+    with (
+        Reranker(str(checkpoint("bert")), long_documents="error") as reranker,
+        pytest.raises(ValueError, match="room for"),
+    ):
+        reranker.rank("fox", [text * 50])
 
 
 def test_score_keeps_the_callers_order(bundled: Reranker) -> None:
@@ -124,8 +145,11 @@ def test_rank_many_checks_its_input(bundled: Reranker) -> None:
     """Different lengths, a single string and wrong options are told, the latter before anything is scored."""
     with pytest.raises(UsageError, match="differ in length"):
         list(bundled.rank_many(["a", "b"], [["x"]]))
-    with pytest.raises(ArgumentTypeError, match="not one str"):
-        bundled.rank_many("a", [["x"]])
+    for queries, lists in (("a", [["x"]]), (None, [["x"]]), (["a"], None), (["a"], 5)):
+        with pytest.raises(ArgumentTypeError, match="must be a list of"):
+            bundled.rank_many(queries, lists)
+    good_first = bundled.rank_many(["a", " "], [["x"], ["y"]])
+    assert next(good_first).query == "a"
     with pytest.raises(UsageError, match="top_k=0"):
         bundled.rank_many(["a"], [["x"]], top_k=0)
     with pytest.raises(UsageError, match=r"queries\[1\] is empty"):
@@ -175,6 +199,38 @@ def test_closing(checkpoint: Callable[..., Path]) -> None:
     assert "closed" in repr(reranker)
 
 
+def test_a_call_in_progress_outlives_close(checkpoint: Callable[..., Path]) -> None:
+    """Whoever is using the model holds it: closing from elsewhere fails later calls only."""
+    reranker = Reranker(str(checkpoint("bert")), cache=None)
+    stream = reranker.rank_many(["fox", "dog"], [DOCUMENTS, ["x" * 300_000, *DOCUMENTS]])
+    first = next(stream)
+    reranker.close()
+    assert len(first) == 4
+    assert len(next(stream)) == 5
+    with pytest.raises(ClosedError):
+        reranker.rank("q", ["a"])
+    with pytest.raises(ClosedError):
+        pickle.dumps(reranker)
+
+
+def test_a_daemon_thread_may_be_ranking_when_the_process_ends(checkpoint: Callable[..., Path]) -> None:
+    """The process ends with its own exit code and nothing on stderr."""
+    code = f"""
+import threading
+from crossrank import Reranker
+reranker, ready = Reranker({str(checkpoint("bert"))!r}, cache=None), threading.Event()
+def keep_busy():
+    while True:
+        reranker.rank("fox", ["the quick brown fox " * 12] * 1 + [str(i) for i in range(400)])
+        ready.set()
+threading.Thread(target=keep_busy, daemon=True).start()
+assert ready.wait(60)
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=90)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_repr_names_model_and_path(bundled: Reranker) -> None:
     """The repr says what runs where."""
     assert repr(bundled).startswith("Reranker('crossrank-mini', native/")
@@ -185,6 +241,9 @@ def test_pickling_and_other_processes(checkpoint: Callable[..., Path]) -> None:
     reranker = Reranker(str(checkpoint("bert")), long_documents="truncate", threads=2)
     expected = rank_in_child(reranker)
     copy = pickle.loads(pickle.dumps(reranker))
+    assert pickle.loads(pickle.dumps(Reranker(str(checkpoint("bert")), cache=MemoryCache()))).rank("fox", ["a"])
+    drop_in = CrossEncoder(str(checkpoint("bert")), max_length=32)
+    assert pickle.loads(pickle.dumps(drop_in)).max_length == 32
     assert rank_in_child(copy) == expected
     assert copy._config == reranker._config
     for method in ("spawn", "fork"):
@@ -210,7 +269,10 @@ def test_a_forked_child_goes_on_with_the_open_model(checkpoint: Callable[..., Pa
         for _ in range(10):
             child = os.fork()
             if child == 0:
-                os._exit(0 if rank_in_child(reranker) == expected else 1)
+                try:
+                    equal = rank_in_child(reranker) == expected
+                finally:
+                    os._exit(0 if equal else 1)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
         stop.set()
@@ -252,7 +314,9 @@ def test_a_score_cache_of_the_callers_own(checkpoint: Callable[..., Path]) -> No
         ({"device": "gpu"}, "device='gpu' is not available.*auto, cpu"),
         ({"backend": "tensorflow"}, "backend=.*auto, native"),
         ({"precision": "int4"}, "precision=.*auto, fp32"),
-        ({"threads": 0}, "threads=0 is too small"),
+        ({"threads": 0}, "threads=0 is too small; allowed: 1 to 1024"),
+        ({"threads": 2**31}, "threads=2147483648 is too large"),
+        ({"long_documents": "longest_first"}, "long_documents='longest_first'"),
         ({"max_length": 10_000}, "max_length=10000 is above what .* can read: 512"),
         ({"max_length": 3}, "max_length=3 is too small"),
         ({"windows_max": 0}, "windows_max=0"),
@@ -272,6 +336,10 @@ def test_types_of_options_are_checked() -> None:
     """A count that is no whole number is a TypeError; an unknown option fails at the call."""
     with pytest.raises(ArgumentTypeError, match="threads must be a whole number"):
         Reranker(threads=1.5)
+    for model in (123, ["a"], b"name"):
+        with pytest.raises(ArgumentTypeError, match="model must be a name or a folder"):
+            Reranker(model)
+    assert Reranker(threads=np.int64(1), max_length=np.int32(64)).rank("q", ["a"], threshold=np.float32(0.0))
     with pytest.raises(TypeError, match="batch_size"):
         Reranker(batch_size=32)
     with pytest.raises(ModelNotFoundError, match="does not exist"):
@@ -282,6 +350,8 @@ def test_an_instruction_for_a_model_that_takes_none_is_an_error() -> None:
     """It would silently change nothing."""
     with pytest.raises(OSError, match="takes no instruction"):
         Reranker(instruction="Find the answer")
+    with Reranker() as reranker, pytest.raises(OSError, match="takes no instruction"):
+        reranker.rank("q", ["a"], instruction="Find the answer")
 
 
 def test_reranker_of_dicts() -> None:
@@ -292,5 +362,10 @@ def test_reranker_of_dicts() -> None:
     assert len(results) == 2
     assert set(results[0]) == {"content", "id", "score"}
     assert "score" not in documents[1]
-    with pytest.raises(TypeError, match="dicts"):
+    with pytest.raises(TypeError, match=r"documents\[0\] is str; give dicts"):
         CrossEncoderReranker().rerank(QUERY, DOCUMENTS)
+    with pytest.raises(ValueError, match=r"documents\[1\] has no text in 'content'; its fields are: 'text'"):
+        CrossEncoderReranker().rerank(QUERY, [{"content": "a"}, {"text": "b"}])
+    both = [{"text": "Bread.", "content": DOCUMENTS[1]}, {"text": DOCUMENTS[1], "content": "Bread."}]
+    assert CrossEncoderReranker().rerank(QUERY, both)[0] is not both[0]
+    assert CrossEncoderReranker().rerank(QUERY, both)[0]["content"] == DOCUMENTS[1]

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from conftest import FAMILIES
 from crossrank import CrossrankError, Reranker, _native, errors
 from crossrank.backends.contract import Limits
+from crossrank.checkpoint.profile import read_profile
+from crossrank.checkpoint.weights import load_weights, tensor_table
 from crossrank.engine.cache import MemoryCache
 from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.open import OpenConfig, open_scorer
-from crossrank.engine.pair import Pair
+from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Scorer
-from crossrank.testing import FakeBackend
+from crossrank.testing import FakeBackend, tiny_checkpoint, write_safetensors
 
 DOCUMENTS = [f"document {i} " + "the quick brown fox " * (i % 9) for i in range(40)]
 
@@ -146,6 +148,31 @@ def test_4_a_logit_that_is_not_finite_never_ranks(broken: float, checkpoint: Cal
         assert backend.exact_rows == 1
 
 
+def test_4_a_cache_that_holds_no_numbers_is_not_believed(checkpoint: Callable[..., Path]) -> None:
+    """NaN out of a score cache is scored anew."""
+
+    class Spoilt(MemoryCache):
+        def get_many(self, keys: object) -> dict[bytes, Scored]:
+            return {key: replace(scored, logit=math.nan) for key, scored in super().get_many(keys).items()}
+
+    with Reranker(str(checkpoint("bert")), cache=Spoilt()) as reranker:
+        first, second = reranker.rank("fox", DOCUMENTS), reranker.rank("fox", DOCUMENTS)
+    assert first.scores == second.scores
+    assert all(math.isfinite(score) for score in second.scores)
+
+
+def test_4_an_overflow_inside_the_model_is_no_number(tmp_path: Path) -> None:
+    """Weights so large that LayerNorm overflows give an error that names the pair, not a plausible score."""
+    folder = tiny_checkpoint(tmp_path / "huge")
+    profile = read_profile(folder, "huge")
+    names = {canonical: source for source, canonical, _ in tensor_table(profile)}
+    stored = {names[name]: np.array(tensor) for name, tensor in load_weights(folder, profile).items()}
+    stored[names["layers.0.ffn.down.weight"]] *= np.float32(1e25)
+    write_safetensors(folder / "model.safetensors", stored)
+    with Reranker(str(folder)) as reranker, pytest.raises(errors.NotFiniteError, match=r"'fox'.*'dog'"):
+        reranker.rank("fox", ["dog"])
+
+
 def test_6_empty_and_wrong_input(bundled: Reranker) -> None:
     """No documents: an empty ranking. "" is a document. What is no document is a TypeError that names its index."""
     assert len(bundled.rank("query", [])) == 0
@@ -170,10 +197,10 @@ def test_6_empty_and_wrong_input(bundled: Reranker) -> None:
         with pytest.raises(ValueError, match="query is empty"):
             bundled.rank(query, ["a"])
     for pairs, name in (
-        ([("q", "d"), ("q", None)], r"documents\[1\] is None"),
+        ([("q", "d"), ("q", None)], r"the document of pairs\[1\] is None"),
         ([("q",)], r"pairs\[0\] is tuple"),
         (["q"], r"pairs\[0\] is str"),
-        ("q", "not str"),
+        ("q", "not one str"),
         ([(None, "d")], r"pairs\[0\] must be a str"),
     ):
         with pytest.raises(TypeError, match=name):
@@ -190,6 +217,7 @@ def test_6_empty_and_wrong_input(bundled: Reranker) -> None:
         ({"threshold": "high"}, TypeError),
         ({"threshold": math.nan}, ValueError),
         ({"deadline_s": "soon"}, TypeError),
+        ({"deadline_s": math.nan}, ValueError),
         ({"fields": "title"}, TypeError),
         ({"fields": []}, ValueError),
     ],

@@ -195,7 +195,9 @@ void layer_norm(Rows x, int rows, int n, const float* weight, const float* bias,
             const vec d = columns_below(c, n) ? load(in + c) - mean : vec{};
             squares += d * d;
         }
-        const vec inverse = splat(1.0f / __builtin_sqrtf(sum(squares) / float(n) + eps));
+        const float variance = sum(squares) / float(n);
+        // An overflow must not end as 1 / inf = 0 and a row of plausible numbers: inf - inf is NaN.
+        const vec inverse = splat(1.0f / __builtin_sqrtf(variance + eps) + (variance - variance));
         for (int c = 0; c < n; c += lanes)
             store(out + c, (load(in + c) - mean) * inverse * load(weight + c) + load(bias + c));
     }

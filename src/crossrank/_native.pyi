@@ -10,7 +10,12 @@ class Encoder:
     @property
     def weight_bytes(self) -> int: ...
     def run(
-        self, ids: NDArray[np.int32], type_ids: NDArray[np.int32], offsets: NDArray[np.int32], threads: int
+        self,
+        ids: NDArray[np.int32],
+        type_ids: NDArray[np.int32],
+        offsets: NDArray[np.int32],
+        threads: int,
+        interruptible: bool = False,
     ) -> NDArray[np.float32]: ...
 
 def isas() -> list[str]: ...

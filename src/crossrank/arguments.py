@@ -4,11 +4,15 @@ It knows types and ranges; not models, tokens or scores.
 """
 
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from operator import index as as_index
 from typing import Any
+
+import numpy as np
 
 from crossrank.errors import ArgumentTypeError, UsageError
 from crossrank.types import Document
@@ -33,9 +37,7 @@ class Wanted:
                 raise ArgumentTypeError("top_k must be a whole number of at least 1, or None for all")
             if top_k < 1:
                 raise UsageError(f"top_k={top_k} asks for no hits; give at least 1, or None for all")
-        if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int | float)):
-            raise ArgumentTypeError(f"threshold must be a number, not {threshold!r}")
-        if threshold is not None and math.isnan(threshold):
+        if threshold is not None and math.isnan(check_number("threshold", threshold)):
             raise UsageError("threshold is NaN; give a number, or None to keep all hits")
         return cls(top_k, threshold)
 
@@ -62,15 +64,33 @@ def check_query(query: Any, name: str = "query") -> None:
         ) from None
 
 
-def check_pairs(pairs: Any) -> Iterable[Any]:
-    """The pairs, if they can be iterated."""
-    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
-        raise ArgumentTypeError(f"pairs must be a list of (query, document) tuples, not {type(pairs).__name__}")
-    return pairs
+def check_number(name: str, value: Any) -> float:
+    """The value as a float, if it is a real number (of numpy too)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ArgumentTypeError(f"{name} must be a number, not {value!r}")
+    return float(value)
+
+
+def check_model(model: Any) -> str | None:
+    """A model's name or folder as a string."""
+    if model is None or isinstance(model, str):
+        return model
+    if isinstance(model, os.PathLike):
+        return str(os.fspath(model))
+    raise ArgumentTypeError(f"model must be a name or a folder, not {type(model).__name__} ({str(model)[:40]!r})")
+
+
+def check_iterable(name: str, value: Any, what: str) -> Iterable[Any]:
+    """The value, if it can be iterated and is no single string."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise ArgumentTypeError(f"{name} must be a list of {what}, not one {type(value).__name__}")
+    return value
 
 
 def check_pair(pair: Any, index: int) -> tuple[str, Document]:
     """The query and the document of one pair; `index` is only for messages."""
+    if isinstance(pair, np.ndarray):
+        pair = pair.tolist()
     if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
         raise ArgumentTypeError(
             f"pairs[{index}] is {type(pair).__name__} ({str(pair)[:40]!r}); each pair is (query, document)"
@@ -97,6 +117,6 @@ def deadline_of(deadline_s: Any) -> float | None:
     """The time.monotonic() at which `deadline_s` seconds from now will have passed."""
     if deadline_s is None:
         return None
-    if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or math.isnan(deadline_s):
-        raise ArgumentTypeError(f"deadline_s must be a number of seconds, not {deadline_s!r}")
-    return time.monotonic() + deadline_s
+    if math.isnan(seconds := check_number("deadline_s", deadline_s)):
+        raise UsageError("deadline_s is NaN; give a number of seconds, or None to wait as long as it takes")
+    return time.monotonic() + seconds

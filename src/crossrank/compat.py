@@ -5,15 +5,18 @@ They know the scorer; nothing of sentence-transformers is imported.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.documents import as_documents
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.arguments import check_iterable, check_model
+from crossrank.documents import text_of
+from crossrank.engine.open import OpenConfig, checked_length, open_scorer
 from crossrank.engine.pair import Pair
-from crossrank.errors import ArgumentTypeError, MissingExtra, UsageError
+from crossrank.errors import ArgumentTypeError, DocumentError, MissingExtra, UsageError
 from crossrank.reranker import Reranker
 
 Activation = Callable[[Any], Any]
@@ -26,14 +29,14 @@ class CrossEncoder:
         model_name: a local folder or a name of the hub; None for the bundled model.
         max_length: tokens of a pair; by default what the model can read.
         device: None, "auto" or "cpu".
-        activation_fn: from logits to scores, instead of the model's own. A torch module gets a tensor, any other
-            callable a float32 array [n].
+        activation_fn: from logits to scores, instead of the model's own. It gets a tensor [n] where torch is loaded, as
+            from sentence-transformers, else a float32 array [n].
         revision: branch, tag or commit of a model on the hub.
     """
 
     def __init__(
         self,
-        model_name: str | None = None,
+        model_name: str | PathLike[str] | None = None,
         *,
         max_length: int | None = None,
         device: str | None = None,
@@ -42,15 +45,40 @@ class CrossEncoder:
     ) -> None:
         self.activation_fn = activation_fn
         config = OpenConfig(
-            None if model_name is None else str(model_name),
+            check_model(model_name),
             device=device or "auto",
             max_length=max_length,
-            long_documents="longest_first",
             cache=None,
             revision=revision,
+            cut_query=True,
         )
+        self._open(config)
+
+    def _open(self, config: OpenConfig) -> None:
+        self._config = config
         self._scorer = open_scorer(config)
-        self.max_length = self._scorer.encoder.config.max_length
+
+    @classmethod
+    def _reopened(cls, config: OpenConfig, activation_fn: Activation | None) -> Self:
+        self = cls.__new__(cls)
+        self.activation_fn = activation_fn
+        self._open(config)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its options: the copy opens the model anew."""
+        return (self._reopened, (self._config, self.activation_fn))
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a pair, special tokens included; can be set."""
+        return self._scorer.encoder.config.max_length
+
+    @max_length.setter
+    def max_length(self, tokens: int) -> None:
+        encoder, tokens = self._scorer.encoder, checked_length(tokens, self._scorer.profile)
+        encoder = replace(encoder, config=replace(encoder.config, max_length=tokens))
+        self._scorer, self._config = replace(self._scorer, encoder=encoder), replace(self._config, max_length=tokens)
 
     def predict(
         self,
@@ -89,13 +117,14 @@ class CrossEncoder:
         query: str,
         documents: Sequence[str],
         top_k: int | None = None,
+        return_documents: bool = False,  # noqa: FBT001, FBT002 - may be given by position, as in the original
         *,
-        return_documents: bool = False,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         activation_fn: Activation | None = None,
     ) -> list[dict[str, Any]]:
         """`[{"corpus_id": i, "score": s}]`, best first, with the document as `text` when asked for."""
+        documents = list(check_iterable("documents", documents, "documents"))
         scores = self.predict(
             [(query, document) for document in documents],
             batch_size=batch_size,
@@ -121,11 +150,9 @@ class CrossEncoder:
     def _activate(self, logits: NDArray[np.float32], activation: Activation | None) -> NDArray[np.float32]:
         if activation is None:
             return self._scorer.activate(logits)
-        torch = sys.modules.get("torch")  # a torch module can only be given by someone who has loaded torch
-        if torch is not None and isinstance(activation, torch.nn.Module):
-            call: Activation = activation.__call__
-            return np.asarray(call(torch.from_numpy(logits)).detach().numpy(), np.float32)
-        return np.asarray(activation(logits), np.float32)
+        torch = sys.modules.get("torch")
+        given = logits if torch is None else torch.from_numpy(logits)
+        return np.asarray(activation(given), np.float32)
 
 
 class CrossEncoderReranker:
@@ -136,10 +163,21 @@ class CrossEncoderReranker:
 
     def rerank(self, query: str, documents: Sequence[Mapping[str, Any]], top_k: int = 10) -> list[dict[str, Any]]:
         """New dicts, best first, at most `top_k`; the given ones are not changed."""
-        ranking = self._reranker.rank(query, documents, top_k=top_k)
-        if not all(isinstance(document, Mapping) for document in ranking.documents):
-            raise ArgumentTypeError("documents must be dicts with a 'content'; for strings use Reranker().rank()")
-        return ranking.to_dicts()
+        texts = []
+        for i, document in enumerate(check_iterable("documents", documents, "dicts with a 'content'")):
+            if not isinstance(document, Mapping):
+                raise ArgumentTypeError(
+                    f"documents[{i}] is {type(document).__name__}; give dicts with a 'content'. "
+                    "For other documents use Reranker().rank()"
+                )
+            if not isinstance(document.get("content"), str):
+                raise DocumentError(
+                    f"documents[{i}] has no text in 'content'; its fields are: "
+                    f"{', '.join(map(repr, document)) or '(none)'}"
+                )
+            texts.append(document["content"])
+        ranking = self._reranker.rank(query, texts, top_k=top_k)
+        return [{**documents[hit.index], "score": hit.score} for hit in ranking]
 
 
 def _is_single(inputs: Any) -> bool:
@@ -155,7 +193,9 @@ def _pair(pair: Any, index: int) -> Pair:
     items = pair.tolist() if isinstance(pair, np.ndarray) else pair
     if not isinstance(items, list | tuple) or len(items) != 2 or not isinstance(items[0], str):
         raise ArgumentTypeError(f"inputs[{index}] is {str(pair)[:60]!r}; each pair is (query, document)")
-    return Pair(items[0], as_documents([items[1]])[0].text)
+    return Pair(
+        text_of(items[0], f"the query of inputs[{index}]"), text_of(items[1], f"the document of inputs[{index}]")
+    )
 
 
 def _torch() -> Any:

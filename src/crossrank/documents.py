@@ -3,11 +3,13 @@
 It knows no tokens, models or JSON dialects. The caller's objects are never changed and come back by identity.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 import yaml
 
 from crossrank.errors import ArgumentTypeError, DocumentError
@@ -16,6 +18,9 @@ from crossrank.types import Document
 TEXT_FIELDS = ("text", "content", "page_content")  # of a mapping, in order of preference
 TEXT_ATTRIBUTES = ("text", "page_content", "content")  # of an object
 NESTING_MAX = 32  # levels of a structured document
+SCALARS = (type(None), str, bool, int, float, date, datetime)
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # what YAML could only write as an escape
+TRAILING = re.compile(r" +\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ def as_documents(documents: Sequence[Document], fields: Sequence[str] | None = N
     """
     check_fields(fields)
     return [
-        TextDocument(document, text_of(document, index, fields)) for index, document in enumerate(_items(documents))
+        TextDocument(document, text_of(document, f"documents[{index}]", fields))
+        for index, document in enumerate(_items(documents))
     ]
 
 
@@ -62,18 +68,18 @@ def _items(documents: Any) -> Iterable[Document]:
     return documents
 
 
-def text_of(document: Document, index: int, fields: Sequence[str] | None = None) -> str:
-    """The text that stands for one document; `index` is only for messages."""
+def text_of(document: Document, name: str, fields: Sequence[str] | None = None) -> str:
+    """The text that stands for one document; `name` is what messages call it."""
     if isinstance(document, str):
-        return _clean(document, index)
+        return _checked(document, name)
     if isinstance(document, Mapping):
-        return _clean(_text_of_mapping(document, index, fields), index)
-    for name in TEXT_ATTRIBUTES:
-        text = getattr(document, name, None)
+        return _checked(_text_of_mapping(document, name, fields), name)
+    for attribute in TEXT_ATTRIBUTES:
+        text = getattr(document, attribute, None)
         if isinstance(text, str):
-            return _clean(text, index)
+            return _checked(text, name)
     raise ArgumentTypeError(
-        f"documents[{index}] is {_describe(document)}; a document is a str, a mapping, "
+        f"{name} is {_describe(document)}; a document is a str, a mapping, "
         "or an object with a str attribute 'text', 'page_content' or 'content'"
     )
 
@@ -82,37 +88,37 @@ def _describe(document: Document) -> str:
     return "None" if document is None else f"{type(document).__name__} ({str(document)[:40]!r})"
 
 
-def _clean(text: str, index: int) -> str:
+def _checked(text: str, name: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
         raise DocumentError(
-            f"documents[{index}] holds a lone surrogate at character {exc.start}, which is no valid Unicode text. "
+            f"{name} holds a lone surrogate at character {exc.start}, which is no valid Unicode text. "
             "Decode the source with errors='replace'."
         ) from None
     return text
 
 
-def _text_of_mapping(document: Mapping[str, Any], index: int, fields: Sequence[str] | None) -> str:
+def _text_of_mapping(document: Mapping[str, Any], name: str, fields: Sequence[str] | None) -> str:
     if fields is not None:
         missing = [field for field in fields if field not in document]
         if missing:
             raise DocumentError(
-                f"documents[{index}] has no field {', '.join(map(repr, missing))}; "
+                f"{name} has no field {', '.join(map(repr, missing))}; "
                 f"its fields are: {', '.join(map(repr, document)) or '(none)'}"
             )
-        return render({field: document[field] for field in fields}, index)
+        return render({field: document[field] for field in fields}, name)
     for field in TEXT_FIELDS:
         if isinstance(document.get(field), str):
             return str(document[field])
-    return render(document, index)
+    return render(document, name)
 
 
-def render(document: Mapping[str, Any], index: int = 0) -> str:
+def render(document: Mapping[str, Any], name: str = "the document") -> str:
     """A structured document as YAML: one `field: value` a line, in the mapping's own order."""
     try:
         text = yaml.dump(
-            _plain(document, index),
+            _plain(document, name),
             Dumper=_Dumper,
             sort_keys=False,
             allow_unicode=True,
@@ -120,7 +126,7 @@ def render(document: Mapping[str, Any], index: int = 0) -> str:
             width=2**31,  # a value stays on its line: line breaks of ours would only cost tokens
         )
     except yaml.YAMLError as exc:
-        raise DocumentError(f"documents[{index}] cannot be rendered as YAML: {exc}") from exc
+        raise DocumentError(f"{name} cannot be rendered as YAML: {exc}") from exc
     return str(text).rstrip("\n")
 
 
@@ -131,19 +137,28 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _plain(value: Any, index: int, depth: int = 0) -> Any:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Lines as they are; quotes only where YAML needs them, and never escapes, which a model would read."""
+    text = TRAILING.sub("\n", CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))).strip()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _plain(value: Any, name: str, depth: int = 0) -> Any:
     """Only what YAML can name: mappings, lists, strings, numbers, dates; anything else as its str()."""
     if depth > NESTING_MAX:
         raise DocumentError(
-            f"documents[{index}] is nested deeper than {NESTING_MAX} levels or contains itself; "
+            f"{name} is nested deeper than {NESTING_MAX} levels or contains itself; "
             "choose what the model shall read with fields=[...]"
         )
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, index, depth + 1) for key, item in value.items()}
+        return {key if type(key) in SCALARS else str(key): _plain(item, name, depth + 1) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()  # Python's own numbers and lists
     if isinstance(value, set | frozenset):
         value = sorted(value, key=str)  # equal content gives equal text
     if isinstance(value, list | tuple):
-        return [_plain(item, index, depth + 1) for item in value]
-    if value is None or type(value) in (str, bool, int, float, date, datetime):
-        return value
-    return str(value)
+        return [_plain(item, name, depth + 1) for item in value]
+    return value if type(value) in SCALARS else str(value)

@@ -5,23 +5,32 @@ It knows documents, pairs and rankings; not tokens, models' files or engines.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
 from itertools import chain
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.arguments import Wanted, check_pair, check_pairs, check_query, deadline_of, zip_strict
+from crossrank.arguments import (
+    Wanted,
+    check_iterable,
+    check_model,
+    check_pair,
+    check_query,
+    deadline_of,
+    zip_strict,
+)
 from crossrank.documents import TextDocument, as_documents, check_fields, text_of
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
 from crossrank.engine.encode import Tokens
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import OpenConfig, open_scorer, refuse_instruction
 from crossrank.engine.pair import Pair, Scored
-from crossrank.engine.scorer import WINDOW_CHARACTERS, Outcome, Scorer
-from crossrank.errors import ArgumentTypeError, ClosedError, UsageError
+from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome, Scorer
+from crossrank.errors import ClosedError, CrossrankError, UsageError
 from crossrank.types import Document, Hit, Ranking
 
 PROGRESS_AFTER_S = 1.0
@@ -71,7 +80,7 @@ class Reranker:
 
     def __init__(
         self,
-        model: str | None = None,
+        model: str | PathLike[str] | None = None,
         *,
         device: str = "auto",
         backend: str = "auto",
@@ -87,18 +96,18 @@ class Reranker:
     ) -> None:
         self._open(
             OpenConfig(
-                None if model is None else str(model),
-                device,
-                backend,
-                precision,
-                threads,
-                batch_tokens,
-                max_length,
-                long_documents,
-                windows_max,
-                instruction,
-                cache,
-                revision,
+                model=check_model(model),
+                device=device,
+                backend=backend,
+                precision=precision,
+                threads=threads,
+                batch_tokens=batch_tokens,
+                max_length=max_length,
+                long_documents=long_documents,
+                windows_max=windows_max,
+                instruction=instruction,
+                cache=cache,
+                revision=revision,
             )
         )
 
@@ -120,6 +129,7 @@ class Reranker:
         top_k: int | None = None,
         threshold: float | None = None,
         fields: Sequence[str] | None = None,
+        instruction: str | None = None,
         deadline_s: float | None = None,
     ) -> Ranking:
         """The documents in order of relevance to the query.
@@ -130,6 +140,7 @@ class Reranker:
             top_k: at most this many hits; all by default.
             threshold: only hits with at least this score.
             fields: of mappings, the fields the model reads, in this order, as YAML.
+            instruction: for models that take one; none of this version does, so it is an error.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
 
         Raises:
@@ -139,10 +150,12 @@ class Reranker:
         started = time.perf_counter()
         deadline = deadline_of(deadline_s)
         wanted = Wanted.of(top_k, threshold)
-        scorer = self._scorer_for(query)
-        items, known = self._documents(documents, fields)
+        check_query(query)
+        scorer = self._opened()
+        refuse_instruction(scorer.profile.name, instruction)
+        items, known = _prepared(scorer, documents, fields)
         outcome = scorer.score([Pair(query, item.text) for item in items], known=known, deadline=deadline)
-        return self._ranking(query, items, outcome, wanted, started)
+        return _ranking(scorer, query, items, outcome, wanted, time.perf_counter() - started)
 
     def rank_many(
         self,
@@ -168,16 +181,20 @@ class Reranker:
         """
         wanted = Wanted.of(top_k, threshold)
         check_fields(fields)
-        if isinstance(queries, str):
-            raise ArgumentTypeError("queries must be a list of strings, not one str; for a single query use rank()")
-        self._opened()
-        return self._rank_many(queries, documents_per_query, wanted, fields, show_progress_bar=show_progress_bar)
+        check_iterable("queries", queries, "strings")
+        check_iterable("documents_per_query", documents_per_query, "lists of documents, one a query")
+        return _rank_many(
+            self._opened(), queries, documents_per_query, wanted, fields, show_progress_bar=show_progress_bar
+        )
 
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
         """Scores float32 [n] of (query, document) pairs, in the caller's order; `raw` gives logits."""
         scorer = self._opened()
-        given = [check_pair(pair, i) for i, pair in enumerate(check_pairs(pairs))]
-        checked = [Pair(query, text_of(document, i)) for i, (query, document) in enumerate(given)]
+        given = enumerate(check_iterable("pairs", pairs, "(query, document) tuples"))
+        checked = [
+            Pair(query, text_of(document, f"the document of pairs[{i}]"))
+            for i, (query, document) in ((i, check_pair(pair, i)) for i, pair in given)
+        ]
         outcome = scorer.score(checked)
         logits = np.array([outcome.results[pair].logit for pair in checked], np.float32)
         return logits if raw else scorer.activate(logits)
@@ -190,9 +207,7 @@ class Reranker:
 
     def close(self) -> None:
         """Free the model. Calls in progress in other threads finish; later ones raise ClosedError."""
-        scorer, self._scorer = self._scorer, None
-        if scorer is not None:
-            scorer.close()
+        self._scorer = None  # whoever is using it holds it; the last one frees it
 
     def __enter__(self) -> Self:
         """Self, for `with`."""
@@ -204,6 +219,7 @@ class Reranker:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its options: the copy opens the model anew."""
+        self._opened()
         return (self._reopened, (self._config,))
 
     def __repr__(self) -> str:
@@ -218,92 +234,101 @@ class Reranker:
             raise ClosedError("This Reranker was closed; open a new one.")
         return self._scorer
 
-    def _scorer_for(self, query: str) -> Scorer:
-        check_query(query)
-        return self._opened()
 
-    def _documents(
-        self, documents: Sequence[Document], fields: Sequence[str] | None
-    ) -> tuple[Sequence[TextDocument], dict[str, Tokens]]:
-        if not isinstance(documents, PreparedDocuments):
-            return as_documents(documents, fields), {}
-        if fields is not None:
-            raise UsageError("fields was given for prepared documents; give it to prepare(), where their text is made")
-        same = documents.owner is self._opened().encoder.tokenizer
-        return documents.items, documents.tokens if same else {}
+Group = list[tuple[str, Sequence[TextDocument], Mapping[str, Tokens]]]  # queries, their documents, what is tokenised
 
-    def _rank_many(
-        self,
-        queries: Iterable[str],
-        documents_per_query: Iterable[Sequence[Document]],
-        wanted: Wanted,
-        fields: Sequence[str] | None,
-        *,
-        show_progress_bar: bool | None,
-    ) -> Iterator[Ranking]:
-        from tqdm.auto import tqdm
 
-        total = len(queries) if isinstance(queries, Sized) else None
-        disable = None if show_progress_bar is None else not show_progress_bar
-        delay = PROGRESS_AFTER_S if show_progress_bar is None else 0
-        with tqdm(total=total, desc="Ranking", unit="query", disable=disable, delay=delay) as bar:
-            for group in self._groups(queries, documents_per_query, fields):
-                started = time.perf_counter()
-                known = dict(chain.from_iterable(tokens.items() for _, _, tokens in group))
-                pairs = [Pair(query, item.text) for query, items, _ in group for item in items]
-                outcome = self._opened().score(pairs, known=known)
-                for query, items, _ in group:
-                    bar.update()
-                    yield self._ranking(query, items, outcome, wanted, started)
+def _prepared(
+    scorer: Scorer, documents: Sequence[Document], fields: Sequence[str] | None
+) -> tuple[Sequence[TextDocument], Mapping[str, Tokens]]:
+    """The documents as texts, with the tokens of those that were prepared by this very model."""
+    if not isinstance(documents, PreparedDocuments):
+        return as_documents(documents, fields), {}
+    if fields is not None:
+        raise UsageError("fields was given for prepared documents; give it to prepare(), where their text is made")
+    return documents.items, documents.tokens if documents.owner is scorer.encoder.tokenizer else {}
 
-    def _groups(
-        self, queries: Iterable[str], documents_per_query: Iterable[Sequence[Document]], fields: Sequence[str] | None
-    ) -> Iterator[list[tuple[str, Sequence[TextDocument], dict[str, Tokens]]]]:
-        """Neighbouring queries with their documents, about one window of the engine together."""
-        group: list[tuple[str, Sequence[TextDocument], dict[str, Tokens]]] = []
-        size = 0
+
+def _rank_many(
+    scorer: Scorer,
+    queries: Iterable[str],
+    documents_per_query: Iterable[Sequence[Document]],
+    wanted: Wanted,
+    fields: Sequence[str] | None,
+    *,
+    show_progress_bar: bool | None,
+) -> Iterator[Ranking]:
+    from tqdm.auto import tqdm
+
+    total = len(queries) if isinstance(queries, Sized) else None
+    disable = None if show_progress_bar is None else not show_progress_bar
+    delay = PROGRESS_AFTER_S if show_progress_bar is None else 0
+    with tqdm(total=total, desc="Ranking", unit="query", disable=disable, delay=delay) as bar:
+        for group in _groups(scorer, queries, documents_per_query, fields):
+            started = time.perf_counter()
+            known = dict(chain.from_iterable(tokens.items() for _, _, tokens in group))
+            outcome = scorer.score([Pair(query, item.text) for query, items, _ in group for item in items], known=known)
+            seconds = time.perf_counter() - started
+            for query, items, _ in group:
+                bar.update()
+                yield _ranking(scorer, query, items, outcome, wanted, seconds)
+
+
+def _groups(
+    scorer: Scorer,
+    queries: Iterable[str],
+    documents_per_query: Iterable[Sequence[Document]],
+    fields: Sequence[str] | None,
+) -> Iterator[Group]:
+    """Neighbouring queries with their documents, about one portion of the engine's work together."""
+    group: Group = []
+    size = 0
+    try:
         for number, (query, documents) in enumerate(zip_strict(queries, documents_per_query)):
             check_query(query, f"queries[{number}]")
-            items, known = self._documents(documents, fields)
+            items, known = _prepared(scorer, documents, fields)
             group.append((query, items, known))
             size += sum(len(query) + len(item.text) for item in items)
-            if size >= WINDOW_CHARACTERS:
+            if size >= PORTION_CHARACTERS:
                 yield group
                 group, size = [], 0
-        if group:
+    except CrossrankError:
+        if group:  # a mistake further on in a stream does not take the good ones before it along
             yield group
+        raise
+    if group:
+        yield group
 
-    def _ranking(
-        self, query: str, items: Sequence[TextDocument], outcome: Outcome, wanted: Wanted, started: float
-    ) -> Ranking:
-        scorer = self._opened()
-        pairs = [Pair(query, item.text) for item in items]
-        scored = [outcome.results.get(pair) for pair in pairs]
-        logits = np.array([math.nan if s is None else s.logit for s in scored], np.float32)
-        scores = scorer.activate(logits)
-        # Highest logit first, unscored last; sorted() is stable, so equal ones keep the caller's order.
-        order = sorted(range(len(items)), key=lambda i: math.inf if (s := scored[i]) is None else -s.logit)
-        hits: list[Hit] = []
-        for i in order:
-            score = None if scored[i] is None else float(scores[i])
-            if wanted.keeps(score, len(hits)):
-                hits.append(_hit(len(hits) + 1, i, items[i], scored[i], score, scorer.profile.name))
-        timings = {**outcome.timings, "total": time.perf_counter() - started}
-        return Ranking(tuple(hits), query, timings, {"documents": len(items), **outcome.usage(pairs)})
+
+def _ranking(
+    scorer: Scorer, query: str, items: Sequence[TextDocument], outcome: Outcome, wanted: Wanted, seconds: float
+) -> Ranking:
+    """The hits that are wanted, best first: by logit, not by score, whose activation can saturate."""
+    pairs = [Pair(query, item.text) for item in items]
+    scored = [outcome.results.get(pair) for pair in pairs]
+    logits = np.array([math.nan if s is None else s.logit for s in scored], np.float32)
+    scores = scorer.activate(logits)
+    # Highest logit first, unscored last; sorted() is stable, so equal ones keep the caller's order.
+    order = sorted(range(len(items)), key=lambda i: math.inf if (s := scored[i]) is None else -s.logit)
+    hits: list[Hit] = []
+    for i in order:
+        score = None if scored[i] is None else float(scores[i])
+        if wanted.keeps(score, len(hits)):
+            hits.append(_hit(len(hits) + 1, i, items[i], scored[i], score, scorer.profile.name))
+    usage = {"documents": len(items), **outcome.usage(pairs)}
+    return Ranking(tuple(hits), query, {**outcome.timings, "total": seconds}, usage)
 
 
 def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score: float | None, name: str) -> Hit:
+    hit = Hit(rank=rank, index=index, score=None, logit=None, document=item.document, text=item.text)
     if scored is None:
-        return Hit(rank, index, None, None, item.document, item.text)
-    return Hit(
-        rank,
-        index,
-        score,
-        scored.logit,
-        item.document,
-        item.text,
-        scored.tokens,
-        scored.truncated,
-        scored.passage,
-        name,
+        return hit
+    return replace(
+        hit,
+        score=score,
+        logit=scored.logit,
+        tokens=scored.tokens,
+        truncated=scored.truncated,
+        passage=scored.passage,
+        scored_by=name,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits
-from crossrank.checkpoint.profile import read_profile
+from crossrank.checkpoint.profile import FAMILIES, read_profile
 from crossrank.checkpoint.weights import tensor_table
 
 CORPUS = (
@@ -23,12 +23,11 @@ CORPUS = (
     "Crème brûlée costs 12.50 € in Zürich; naïve façades in São Paulo don't.",
     "北京是中国的首都。東京は日本の首都です。 Москва — столица России.",
 )
-TOKENIZERS = {"bert": "BertTokenizer", "electra": "ElectraTokenizer", "roberta": "RobertaTokenizer"}
-ARCHITECTURES = {
-    "bert": "BertForSequenceClassification",
-    "electra": "ElectraForSequenceClassification",
-    "roberta": "RobertaForSequenceClassification",
-    "xlm-roberta": "XLMRobertaForSequenceClassification",
+TOKENIZERS = {
+    "bert": "BertTokenizer",
+    "electra": "ElectraTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
 }
 
 
@@ -59,9 +58,13 @@ def tiny_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(family)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = _special_names(family)
+    classes = {"tokenizer_class": TOKENIZERS[family], "model_max_length": max_length, **names}
+    _write_json(folder / "tokenizer_config.json", classes)
     offset = 2 if family in ("roberta", "xlm-roberta") else 0
     settings = {
-        "architectures": [ARCHITECTURES[family]],
+        "architectures": [FAMILIES[family].architecture],
         "model_type": family,
         "hidden_size": hidden,
         "num_attention_heads": heads,
@@ -70,30 +73,18 @@ def tiny_checkpoint(
         "vocab_size": tokenizer.get_vocab_size(),
         "max_position_embeddings": max_length + offset,
         "type_vocab_size": 1 if offset else 2,
-        "pad_token_id": tokenizer.token_to_id("<pad>" if offset else "[PAD]"),
+        "pad_token_id": tokenizer.token_to_id(names["pad_token"]),
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-5 if offset else 1e-12,
         "id2label": {"0": "LABEL_0"},
         "label2id": {"LABEL_0": 0},
         **({"embedding_size": hidden // 2} if family == "electra" else {}),
-        **(config or {}),
     }
-    _write_json(folder / "config.json", settings)
-    _write_json(
-        folder / "tokenizer_config.json",
-        {
-            "tokenizer_class": TOKENIZERS.get(family, "XLMRobertaTokenizer"),
-            "model_max_length": max_length,
-            **_special_names(family),
-        },
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
+    _write_json(folder / "config.json", {**settings, **(config or {})})
     rng = np.random.default_rng(seed)
-    write_safetensors(
-        folder / "model.safetensors",
-        {source: _random(rng, source, shape) for source, _, shape in tensor_table(read_profile(folder, family))},
-        dtype,
-    )
+    table = tensor_table(read_profile(folder, family))
+    weights = {source: _random(rng, source, shape) for source, _, shape in table}
+    write_safetensors(folder / "model.safetensors", weights, dtype)
     return folder
 
 
@@ -128,7 +119,6 @@ class FakeBackend:
         self.facts = BackendFacts("fake", "cpu", "fp32", 1, "fake")
         self.batches: list[Batch] = []
         self.exact_rows = 0
-        self.closed = False
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """The function's value for each row, fp32 [rows, 1]."""
@@ -137,10 +127,6 @@ class FakeBackend:
         if exact:
             self.exact_rows += len(rows)
         return np.array([[self.logit(row)] for row in rows], np.float32)
-
-    def close(self) -> None:
-        """Remember that it was closed."""
-        self.closed = True
 
 
 def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

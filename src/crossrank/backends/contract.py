@@ -63,7 +63,7 @@ class BackendFacts:
 
 
 class Backend(Protocol):
-    """A model that is ready to run; safe to call from several threads."""
+    """A model that is ready to run; safe to call from several threads. It is freed with its last reference."""
 
     @property
     def limits(self) -> Limits:
@@ -77,8 +77,4 @@ class Backend(Protocol):
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]; `exact` computes in fp32 whatever the precision."""
-        ...
-
-    def close(self) -> None:
-        """Free what it holds; further calls are errors."""
         ...

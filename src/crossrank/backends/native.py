@@ -4,13 +4,14 @@ It knows profiles, weights and batches; not texts, pairs or caches.
 """
 
 import os
+import threading
 from collections.abc import Mapping
 
 from crossrank import _native
 from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor
-from crossrank.errors import ClosedError, UsageError
+from crossrank.errors import CheckpointError, UsageError
 from crossrank.machine import usable_cores
 
 ISA_VARIABLE = "CROSSRANK_ISA"
@@ -29,21 +30,20 @@ class NativeBackend:
         threads: int | None = None,
         batch_tokens: int | None = None,
     ) -> None:
-        self._encoder: _native.Encoder | None = _native.Encoder(_config(profile), dict(weights), isa=wanted_isa())
-        self._threads = usable_cores() if threads is None else threads
-        self.limits = Limits(tokens_max=batch_tokens or BATCH_TOKENS, rows_max=ROWS_MAX)
+        self._encoder = _native.Encoder(_config(profile), dict(weights), isa=wanted_isa())
+        self._threads = usable_cores() if threads is None else int(threads)
+        self.limits = Limits(tokens_max=int(batch_tokens or BATCH_TOKENS), rows_max=ROWS_MAX)
         self.facts = BackendFacts("native", "cpu", "fp32", self._threads, self._encoder.isa)
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:  # noqa: ARG002 - always fp32
         """Logits fp32 [rows, labels]; the same bits for the same row in any batch."""
-        encoder = self._encoder
-        if encoder is None:
-            raise ClosedError("The model was closed; open a new Reranker.")
-        return encoder.run(batch.ids, batch.segments, batch.offsets, self._threads)
-
-    def close(self) -> None:
-        """Free the weights once no call is using them."""
-        self._encoder = None
+        interruptible = threading.current_thread() is threading.main_thread()
+        try:
+            return self._encoder.run(batch.ids, batch.segments, batch.offsets, self._threads, interruptible)
+        except ValueError as exc:  # an id that the weights do not know: the tokenizer was made for another model
+            raise CheckpointError(
+                f"The tokenizer and the weights of the model do not belong together: {exc}. Download it again."
+            ) from exc
 
 
 def wanted_isa() -> str:

@@ -178,8 +178,8 @@ def _usable(positions: int, first: int) -> int:
 
 def _norm_eps(config: Mapping[str, Any]) -> float:
     value = float(config.get("layer_norm_eps", 1e-12))
-    if not 0 <= value < 1:
-        raise ValueError(f"layer_norm_eps must be a small number, not {value!r}")
+    if not 0 < value < 1:
+        raise ValueError(f"layer_norm_eps must be a small positive number, not {value!r}")
     return value
 
 

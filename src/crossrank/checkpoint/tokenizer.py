@@ -40,7 +40,8 @@ def load_tokenizer(folder: Path, profile: ModelProfile) -> Tokenizer:
         raise CheckpointError(f"The tokenizer in {folder} cannot be read: {exc}. Download the model again.") from exc
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    # Added tokens can have any id; the others are counted through.
+    size = max([tokenizer.get_vocab_size(), *(i + 1 for i in tokenizer.get_added_tokens_decoder())])
     if size > profile.vocabulary:
         raise CheckpointError(
             f"The tokenizer of {profile.name!r} has {size} tokens, its weights know {profile.vocabulary}: "
@@ -69,6 +70,11 @@ def read_template(tokenizer: Tokenizer, profile: ModelProfile) -> PairTemplate:
     segments = (types[0], types[query[0]], types[query[-1] + 1], types[document[0]], after)
     if not profile.family.has_segments or profile.segments == 1:
         segments = (0, 0, 0, 0, 0)
+    if max(segments) >= profile.segments:
+        raise CheckpointError(
+            f"The tokenizer of {profile.name!r} marks the parts of a pair as {segments}, its weights know "
+            f"{profile.segments} segments: they belong to different models"
+        )
     return PairTemplate(tuple(parts[0]), tuple(parts[1]), tuple(parts[2]), segments)
 
 

@@ -68,7 +68,6 @@ def _engine(model: str | None) -> dict[str, Any]:
     scorer = open_scorer(OpenConfig(model))
     facts = scorer.backend.facts
     path = f"{facts.backend} on {facts.device}, {facts.detail}, {facts.precision}, {facts.threads} threads"
-    scorer.close()
     return {"model": scorer.profile.name, "family": scorer.profile.family.name, "path": path}
 
 

@@ -50,7 +50,7 @@ def read_documents(source: str, file_format: str | None = None, fields: Sequence
     lines = []
     for index, (number, document) in enumerate(PARSERS[kind](text, name)):
         try:
-            lines.append(Line(document, number, text_of(document, index, fields)))
+            lines.append(Line(document, number, text_of(document, f"documents[{index}]", fields)))
         except DocumentError as exc:
             raise DocumentError(f"{name}, {'item' if kind == 'json' else 'line'} {number}: {exc}") from None
     if not lines:
@@ -63,8 +63,8 @@ def _format_of(source: str) -> str:
     kind = {".ndjson": "jsonl"}.get(suffix, suffix.lstrip("."))
     if kind in FORMATS:
         return kind
-    if source == STDIN or not Path(source).exists() or Path(source).is_dir():
-        return "txt"  # of what cannot be opened, opening it will tell
+    if source == STDIN or not Path(source).is_file():
+        return "txt"  # a pipe; and of what cannot be opened, opening it will tell
     raise InputFileError(
         f"{source}: {suffix or 'a name without an ending'} does not tell the format. "
         f"Name the file .txt, .jsonl, .json or .csv, or give --format ({', '.join(FORMATS)})."

@@ -49,6 +49,8 @@ def run(call: Callable[[], object]) -> int:
         _abandon(sys.stdout)
     except CrossrankError as exc:
         return _complain(str(exc), 2 if isinstance(exc, MISTAKES) else 1)
+    except MemoryError:
+        return _complain("there is not enough memory for this; give fewer or shorter documents, or a smaller model", 1)
     except OSError as exc:  # a full disk or a closed terminal behind stdout
         _abandon(sys.stdout)
         return _complain(str(exc) if exc.filename else f"the output could not be written: {exc.strerror or exc}", 1)

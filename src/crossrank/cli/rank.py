@@ -41,7 +41,7 @@ Examples:
     default="chunk",
     help="If the model cannot read all of a document: its best window counts (the default), its end is cut, or stop.",
 )
-@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
+@click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(

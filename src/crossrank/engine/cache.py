@@ -62,6 +62,10 @@ class MemoryCache:
             while len(self._entries) > self._entries_max:
                 self._entries.popitem(last=False)
 
+    def __reduce__(self) -> tuple[type["MemoryCache"], tuple[int]]:
+        """Pickled as an empty cache of the same size: what one process remembers is not another's."""
+        return (MemoryCache, (self._entries_max,))
+
     def __len__(self) -> int:
         """The number of scores that are remembered."""
         return len(self._entries)

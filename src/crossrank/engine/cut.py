@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-LongDocuments = Literal["chunk", "truncate", "error", "longest_first"]
+LongDocuments = Literal["chunk", "truncate", "error"]
 Offsets = Sequence[tuple[int, int]]  # per token: characters (start, end) of the text
 
 WINDOWS_MAX = 32

@@ -3,12 +3,14 @@
 It knows the tokenizer and the pair template; not weights, batches or scores. Equal, id for id, to tokenising the pair.
 """
 
+import sys
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from crossrank.backends.contract import Row
 from crossrank.checkpoint.tokenizer import PairTemplate
@@ -18,6 +20,10 @@ from crossrank.errors import DocumentError, QueryTooLongError
 
 Ids = NDArray[np.int32]
 
+HUGE_CHARACTERS = 100_000  # longer texts are not tokenised whole, if only their beginning can be read
+CHARACTERS_A_TOKEN = 8  # more than texts have on average
+TOKENS_TO_SPARE = 64  # between the last token that is read and the place where a text was broken off
+
 
 @dataclass(frozen=True, slots=True)
 class EncodeConfig:
@@ -25,23 +31,38 @@ class EncodeConfig:
 
     Attributes:
         max_length: tokens of a row, special tokens included.
-        long_documents: `chunk` into windows, `truncate` the end, `error`, or cut both texts (`longest_first`).
+        long_documents: `chunk` into windows, `truncate` the end, or `error`.
         windows_max: the most windows of one document; what is beyond them is not read.
-        truncation_side: the side that `truncate` and `longest_first` cut.
+        truncation_side: the side that is cut.
+        cut_query: cut both texts, the longer one first, as sentence-transformers does, whatever `long_documents` says.
     """
 
     max_length: int
     long_documents: LongDocuments = "chunk"
     windows_max: int = WINDOWS_MAX
     truncation_side: str = "right"
+    cut_query: bool = False
+
+    @property
+    def tokens_max(self) -> int:
+        """Tokens of a document that can be read at most, in all its windows."""
+        chunked = self.long_documents == "chunk" and not self.cut_query
+        return self.max_length * (self.windows_max if chunked else 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A text's token ids, int32 [n], and where each comes from (only kept where a cut is to be expected)."""
+    """A text's token ids.
+
+    Attributes:
+        ids: int32 [n].
+        offsets: where each comes from; only kept where a cut is to be expected.
+        whole: whether they are those of the whole text, or of more of it than can be read.
+    """
 
     ids: Ids
     offsets: Offsets | None = None
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +92,29 @@ class Encoder:
     def tokens(self, texts: Iterable[str]) -> dict[str, Tokens]:
         """Each distinct text with its tokens, in one call of the tokenizer, which spreads it over the cores."""
         distinct = list(dict.fromkeys(texts))
-        encodings = self.tokenizer.encode_batch(distinct, add_special_tokens=False)
-        expect_cut = self.config.max_length // 2
-        return {
-            text: Tokens(np.array(e.ids, np.int32), e.offsets if len(e) > expect_cut else None)
-            for text, e in zip(distinct, encodings, strict=True)
-        }
+        huge = max(HUGE_CHARACTERS, CHARACTERS_A_TOKEN * self.config.tokens_max)
+        if self.config.truncation_side == "left":
+            huge = sys.maxsize
+        usual = [text for text in distinct if len(text) <= huge]
+        encodings = self.tokenizer.encode_batch(usual, add_special_tokens=False)
+        tokens = {text: self._tokens_of(e) for text, e in zip(usual, encodings, strict=True)}
+        for text in distinct:
+            if text not in tokens:
+                tokens[text] = self._beginning(text, huge)
+        return tokens
+
+    def _beginning(self, text: str, characters: int) -> Tokens:
+        """Tokens of as much of a huge text as can be read, and a little more: the rest would only cost time."""
+        while characters < len(text):
+            encoding = self.tokenizer.encode(text[:characters], add_special_tokens=False)
+            if len(encoding) >= self.config.tokens_max + TOKENS_TO_SPARE:
+                return replace(self._tokens_of(encoding), whole=False)
+            characters *= 4
+        return self._tokens_of(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _tokens_of(self, encoding: Encoding) -> Tokens:
+        expect_cut = len(encoding) > self.config.max_length // 2
+        return Tokens(np.array(encoding.ids, np.int32), encoding.offsets if expect_cut else None)
 
     def encode(self, pairs: Sequence[Pair], known: Mapping[str, Tokens]) -> list[Encoded]:
         """The rows of each pair, in order; texts in `known` are not tokenised again.
@@ -86,13 +124,13 @@ class Encoder:
             DocumentError: a document does not fit and `long_documents` is "error".
         """
         texts = dict.fromkeys(text for pair in pairs for text in pair)
-        tokens = {**self.tokens(text for text in texts if text not in known), **known}
+        tokens = ChainMap(self.tokens(text for text in texts if text not in known), known)  # type: ignore[arg-type]
         return [self._encode(pair, tokens[pair.query], tokens[pair.document]) for pair in pairs]
 
     def _encode(self, pair: Pair, query: Tokens, document: Tokens) -> Encoded:
         query_ids, length = query.ids, len(document.ids)
         room = self.config.max_length - self.template.special_tokens
-        if self.config.long_documents == "longest_first":
+        if self.config.cut_query:
             kept, room = longest_first(len(query_ids), length, room)
             query_ids = self._keep(query_ids, kept)
         else:
@@ -113,13 +151,14 @@ class Encoder:
             passages: tuple[tuple[int, int], ...] = ((0, len(pair.document)),)
         else:
             offsets = document.offsets or self.tokenizer.encode(pair.document, add_special_tokens=False).offsets
+            assert len(offsets) == length, "bug: these are tokens of another text"
             windows = self._cut(pair, offsets, room)
             passages = tuple((offsets[a][0], offsets[b - 1][1]) if b > a else (0, 0) for a, b in windows.ranges)
         rows = tuple(self._row(query_ids, document.ids[start:stop]) for start, stop in windows.ranges)
-        return Encoded(rows, passages, length, windows.truncated)
+        return Encoded(rows, passages, length, windows.truncated or not document.whole)
 
     def _cut(self, pair: Pair, offsets: Offsets, room: int) -> Windows:
-        match self.config.long_documents:
+        match "truncate" if self.config.cut_query else self.config.long_documents:
             case "chunk":
                 return chunk(pair.document, offsets, room, self.config.windows_max)
             case "error":

@@ -4,11 +4,13 @@ It is the only place that knows both checkpoints and backends.
 """
 
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import blake2b
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from crossrank.backends.contract import BackendFacts
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import locate
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
@@ -20,6 +22,8 @@ from crossrank.engine.scorer import Scorer
 from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageError
 
 log = logging.getLogger("crossrank")
+
+CUTTING_VERSION = 1  # raised when engine/cut gives other windows, so that shared caches forget the old scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,20 @@ class OpenConfig:
     instruction: str | None = None
     cache: str | ScoreCache | None = "memory"
     revision: str | None = None
+    cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
 
 
 CHOICES = {
     "device": ("auto", "cpu"),
     "backend": ("auto", "native"),
     "precision": ("auto", "fp32"),
-    "long_documents": ("chunk", "truncate", "error", "longest_first"),
+    "long_documents": ("chunk", "truncate", "error"),
+}
+COUNTS = {  # least, most, whether it may be left out
+    "threads": (1, 1024, True),
+    "batch_tokens": (1, 2**24, True),
+    "max_length": (8, 2**24, True),
+    "windows_max": (1, 2**16, False),
 }
 
 
@@ -60,13 +71,14 @@ def open_scorer(config: OpenConfig) -> Scorer:
     _check(config)
     source = locate(config.model, revision=config.revision)
     profile = read_profile(source.folder, source.name)
-    if config.instruction is not None:
-        raise UnsupportedModelError(
-            f"{source.name!r} takes no instruction: it was trained on plain queries. Leave out instruction=."
-        )
+    refuse_instruction(source.name, config.instruction)
     tokenizer = load_tokenizer(source.folder, profile)
     encode = EncodeConfig(
-        _max_length(config, profile), config.long_documents, config.windows_max, profile.truncation_side
+        max_length=checked_length(config.max_length, profile),
+        long_documents=config.long_documents,
+        windows_max=config.windows_max,
+        truncation_side=profile.truncation_side,
+        cut_query=config.cut_query,
     )
     encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
     weights = load_weights(source.folder, profile)
@@ -76,13 +88,22 @@ def open_scorer(config: OpenConfig) -> Scorer:
     assert cache is None or not isinstance(cache, str), "bug: an unchecked cache spec"
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
-    identity = fingerprint(source.folder, encode, backend.facts.precision) if shared else b""
+    identity = fingerprint(source.folder, encode, backend.facts) if shared else b""
     return Scorer(profile, encoder, backend, cache, identity)
 
 
-def fingerprint(folder: Path, encode: EncodeConfig, precision: str) -> bytes:
-    """What tells this model's scores from any other's: all its files' content, how texts are cut, the precision."""
-    digest = blake2b(repr((encode, precision)).encode(), digest_size=32)
+def refuse_instruction(name: str, instruction: str | None) -> None:
+    """Raise unless there is no instruction: no model of this version takes one, and it would silently do nothing."""
+    if instruction is not None:
+        raise UnsupportedModelError(
+            f"{name!r} takes no instruction: it was trained on plain queries. Leave out instruction=."
+        )
+
+
+def fingerprint(folder: Path, encode: EncodeConfig, facts: BackendFacts) -> bytes:
+    """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it."""
+    computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
+    digest = blake2b(repr((CUTTING_VERSION, encode, computed_by)).encode(), digest_size=32)
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.safetensors")]):
         digest.update(f"{file.name}:{file.stat().st_size}:".encode())
         with file.open("rb") as content:
@@ -91,14 +112,16 @@ def fingerprint(folder: Path, encode: EncodeConfig, precision: str) -> bytes:
     return digest.digest()
 
 
-def _max_length(config: OpenConfig, profile: ModelProfile) -> int:
-    if config.max_length is None:
+def checked_length(max_length: int | None, profile: ModelProfile) -> int:
+    """The tokens of a row: what is asked for, at most what the model can read, which is the default."""
+    if max_length is None:
         return profile.max_length
-    if config.max_length > profile.max_length:
+    _check_count("max_length", max_length)
+    if max_length > profile.max_length:
         raise UsageError(
-            f"max_length={config.max_length} is above what {profile.name!r} can read: {profile.max_length} tokens"
+            f"max_length={max_length} is above what {profile.name!r} can read: {profile.max_length} tokens"
         )
-    return config.max_length
+    return max_length
 
 
 def _check(config: OpenConfig) -> None:
@@ -106,8 +129,8 @@ def _check(config: OpenConfig) -> None:
         value = getattr(config, name)
         if value not in allowed:
             raise UsageError(f"{name}={value!r} is not available in this version; allowed: {', '.join(allowed)}")
-    for name, least in (("threads", 1), ("batch_tokens", 1), ("max_length", 8), ("windows_max", 1)):
-        _check_count(name, getattr(config, name), least)
+    for name in COUNTS:
+        _check_count(name, getattr(config, name))
     cache: Any = config.cache
     if not (cache is None or cache == "memory" or (isinstance(cache, ScoreCache) and not isinstance(cache, str))):
         raise UsageError(
@@ -115,11 +138,13 @@ def _check(config: OpenConfig) -> None:
         )
 
 
-def _check_count(name: str, value: Any, least: int) -> None:
-    optional = name in {field.name for field in fields(OpenConfig) if field.default is None}
+def _check_count(name: str, value: Any) -> None:
+    least, most, optional = COUNTS[name]
     if value is None and optional:
         return
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise ArgumentTypeError(f"{name} must be a whole number, not {value!r}")
-    if value < least:
-        raise UsageError(f"{name}={value} is too small; it must be at least {least}")
+    if not least <= int(value) <= most:
+        raise UsageError(
+            f"{name}={value} is too {'small' if int(value) < least else 'large'}; allowed: {least} to {most}"
+        )

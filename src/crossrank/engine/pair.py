@@ -17,7 +17,7 @@ class Scored:
 
     Attributes:
         logit: fp32, of the best window of the document.
-        tokens: length of the document in tokens, before any cut.
+        tokens: length of the document in tokens, before any cut; of a huge one, of what was tokenised of it.
         truncated: whether some of the document was never read.
         passage: characters (start, end) of the window that gave the logit.
         cost: tokens that went through the model for it, with the query, special tokens and overlaps of all windows.

@@ -22,6 +22,6 @@ def plan(lengths: Sequence[int], limits: Limits) -> list[range]:
     return batches
 
 
-def windows(sizes: Iterable[int], size_max: int) -> list[range]:
-    """Neighbours in windows of at most `size_max` together (or a single one): bounds what is in memory at a time."""
+def portions(sizes: Iterable[int], size_max: int) -> list[range]:
+    """Neighbours in portions of at most `size_max` together (or a single one): bounds what is in memory at a time."""
     return plan(list(sizes), Limits(tokens_max=size_max, rows_max=2**31))

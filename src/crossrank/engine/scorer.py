@@ -3,6 +3,7 @@
 It knows pairs, tokens and logits; not documents, rankings, HTTP or which backend it runs on.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,12 @@ from crossrank.engine.cache import ScoreCache, cache_key
 from crossrank.engine.encode import Encoded, Encoder, Tokens
 from crossrank.engine.head import activate
 from crossrank.engine.pair import Pair, Scored, preview
-from crossrank.engine.plan import plan, windows
+from crossrank.engine.plan import plan, portions
 from crossrank.errors import NotFiniteError
 
-WINDOW_CHARACTERS = 256_000  # about 64k tokens: what is tokenised and in memory at a time
-HURRIED_CHARACTERS = 16_000  # the same under a deadline, which is looked at between windows and between batches
-HURRIED_TOKENS = 2_048
+PORTION_CHARACTERS = 256_000  # about 64k tokens: what is tokenised and in memory at a time
+HURRIED_CHARACTERS = 16_000  # the same under a deadline, which is looked at between portions and between batches
+HURRIED_TOKENS = 512
 
 
 @dataclass(slots=True)
@@ -68,11 +69,11 @@ class Scorer:
         """
         outcome = Outcome(self._recall(pairs))
         fresh = [pair for pair in dict.fromkeys(pairs) if pair not in outcome.results]
-        size_max = WINDOW_CHARACTERS if deadline is None else HURRIED_CHARACTERS
-        for window in windows((len(pair.query) + len(pair.document) for pair in fresh), size_max):
+        size_max = PORTION_CHARACTERS if deadline is None else HURRIED_CHARACTERS
+        for portion in portions((len(pair.query) + len(pair.document) for pair in fresh), size_max):
             if deadline is not None and self.clock() >= deadline:
                 break
-            scored = self._score_window([fresh[i] for i in window], known or {}, deadline, outcome.timings)
+            scored = self._score_portion([fresh[i] for i in portion], known or {}, deadline, outcome.timings)
             self._remember(scored)
             outcome.results.update(scored)
             outcome.fresh.update(scored)
@@ -82,11 +83,7 @@ class Scorer:
         """Scores fp32 of logits fp32, by the model's own activation."""
         return activate(logits, self.profile.score_activation)
 
-    def close(self) -> None:
-        """Free the model."""
-        self.backend.close()
-
-    def _score_window(
+    def _score_portion(
         self, pairs: list[Pair], known: Mapping[str, Tokens], deadline: float | None, timings: dict[str, float]
     ) -> dict[Pair, Scored]:
         started = time.perf_counter()
@@ -145,7 +142,9 @@ class Scorer:
         if self.cache is None:
             return {}
         keys = {cache_key(self.identity, pair): pair for pair in dict.fromkeys(pairs)}
-        return {keys[key]: scored for key, scored in self.cache.get_many(list(keys)).items()}
+        found = self.cache.get_many(list(keys))
+        # A cache that comes from outside may hold anything; what is no number is scored anew.
+        return {keys[key]: scored for key, scored in found.items() if math.isfinite(scored.logit)}
 
     def _remember(self, scored: Mapping[Pair, Scored]) -> None:
         if self.cache is not None and scored:
