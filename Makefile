@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint 
 DATA   ?= ../shared/data
 NATIVE := $(shell find native -type f)
 
-.PHONY: demo test check bench soak clean system
+.PHONY: demo test check bench soak reproduce-mini clean system
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -23,6 +23,9 @@ check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size bu
 
 bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a folder of sets in BEIR layout
 	$(PY) benchmarks/run.py --data $(DATA)
+
+reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
+	$(VENV)/bin/crossrank train recipes/crossrank-mini.toml --data $(DATA) --resume
 
 soak: $(VENV)/test.stamp       ## what takes long: more random examples, sanitizers over the C++ tests
 	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak" --timeout 3600
@@ -48,6 +51,10 @@ $(VENV)/run.stamp: $(VENV)/base.stamp pyproject.toml $(NATIVE)
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "Installing what the tests need, torch among it ..."
 	$(PIP) --group test
+	@touch $@
+
+$(VENV)/recipe.stamp: $(VENV)/run.stamp
+	$(PIP) --group recipe
 	@touch $@
 
 $(VENV)/check.stamp: $(VENV)/run.stamp

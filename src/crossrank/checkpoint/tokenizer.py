@@ -3,6 +3,7 @@
 It knows tokenizer files; not weights, engines or documents.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tokenizers import Tokenizer
 
 from crossrank.checkpoint.profile import ModelProfile, read_json
 from crossrank.errors import CheckpointError
+
+PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,18 @@ class PairTemplate:
     def special_tokens(self) -> int:
         """How many tokens the template adds to those of the query and the document."""
         return len(self.before) + len(self.between) + len(self.after)
+
+
+def _after_fork() -> None:
+    """Let tokenizers work on one thread in a forked child: the pool that it would wait for stayed in the parent.
+
+    It does so by itself unless somebody has set the variable, as training libraries do; then it would wait for ever.
+    """
+    os.environ[PARALLELISM] = "false"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def load_tokenizer(folder: Path, profile: ModelProfile) -> Tokenizer:

@@ -10,6 +10,8 @@ from crossrank import __version__
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "rank": ("crossrank.cli.rank", "Rank documents by relevance to a query."),
+    "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),
+    "train": ("crossrank.cli.train", "Train a reranker on your own data."),
     "models": ("crossrank.cli.models", "List, describe, download and remove models."),
     "doctor": ("crossrank.cli.doctor", "Show what this machine has and which path the engine would take."),
 }

@@ -32,10 +32,11 @@ def main() -> NoReturn:
 
 
 def run(call: Callable[[], object]) -> int:
-    """The exit code of a call; whatever message belongs to it has been written to stderr."""
+    """The exit code of a call, which may return one; whatever message belongs to it has been written to stderr."""
     try:
-        call()
+        code = call()
         sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:
@@ -57,7 +58,7 @@ def run(call: Callable[[], object]) -> int:
     return 0
 
 
-def _cli() -> None:
+def _cli() -> object:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives as long as the process
     if sys.stdout is None:
@@ -65,7 +66,7 @@ def _cli() -> None:
     for stream in (sys.stdout, sys.stderr):  # UTF-8 whatever the locale; in JSON, \udcff stays what it stands for
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    cli.main(standalone_mode=False)
+    return cli.main(standalone_mode=False)  # the exit code, where a command ends with one
 
 
 def _complain(message: str, code: int) -> int:

@@ -5,6 +5,7 @@ It knows files and formats; not rankers, measures or models.
 
 import gzip
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,25 +38,37 @@ class Collection:
         """Ids of queries that have a relevant document, in the order of `queries`: those a measure is defined for."""
         return [query for query in self.queries if any(grade > 0 for grade in self.qrels.get(query, {}).values())]
 
+    def relevant(self, query: str) -> list[str]:
+        """Ids of the documents that are relevant to a query."""
+        return [document for document, grade in self.qrels.get(query, {}).items() if grade > 0]
 
-def read_collection(folder: Path, *, split: str = "test", qrels: Path | None = None) -> Collection:
-    """A folder in BEIR layout: corpus.jsonl, queries.jsonl (or .gz), qrels/<split>.tsv.
+
+def read_collection(
+    folder: Path | None,
+    *,
+    split: str = "test",
+    queries: Path | None = None,
+    corpus: Path | None = None,
+    qrels: Path | None = None,
+) -> Collection:
+    """A folder in BEIR layout (corpus.jsonl, queries.jsonl, either .gz too, qrels/<split>.tsv), or files.
+
+    A file that is given replaces that of the folder; all three are needed where there is no folder.
 
     Raises:
         InputFileError: a file is missing, broken, empty, or the qrels name queries or documents that nothing else does.
     """
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         raise InputFileError(f"{folder} is no folder. Give one in BEIR layout: corpus.jsonl, queries.jsonl, qrels/.")
-    queries = read_texts(_existing(folder, "queries"))
-    corpus = read_texts(_existing(folder, "corpus"))
-    judgements = read_qrels(qrels or _split(folder, split))
-    unknown = [query for query in judgements if query not in queries]
-    if len(unknown) == len(judgements):
-        raise InputFileError(
-            f"{qrels or split}: none of its {len(judgements)} query ids is in {folder}/queries.jsonl (the first is "
-            f"{unknown[0]!r}); the files belong to different sets."
-        )
-    return Collection(folder.resolve().name, queries, corpus, judgements)
+    if folder is None and (queries is None or corpus is None or qrels is None):
+        raise InputFileError("Without a folder, three files are needed: queries, corpus and qrels.")
+    queries_file = queries or _existing(folder, "queries")
+    corpus_file = corpus or _existing(folder, "corpus")
+    qrels_file = qrels or _split(folder, split)
+    name = queries_file.resolve().parent.name if folder is None else folder.resolve().name
+    collection = Collection(name, read_texts(queries_file), read_texts(corpus_file), read_qrels(qrels_file))
+    _check_ids(collection, queries_file, corpus_file, qrels_file)
+    return collection
 
 
 def read_texts(file: Path) -> dict[str, str]:
@@ -72,7 +85,9 @@ def read_texts(file: Path) -> dict[str, str]:
                 f'{file}, line {number}: each line must be {{"_id": ..., "text": ...}} ({type(exc).__name__}: {exc}).'
             ) from None
         if key in texts:
-            raise InputFileError(f"{file}, line {number}: the id {key!r} stands in the file a second time.")
+            raise InputFileError(
+                f"{file}, line {number}: the id {key!r} stands in the file a second time. Ids are unique."
+            )
         texts[key] = text
     if not texts:
         raise InputFileError(f"{file} is empty.")
@@ -126,7 +141,12 @@ def read_run(file: Path, *, depth: int | None = None) -> dict[str, list[tuple[st
             ) from None
         found = run.setdefault(query, {})
         if document in found:
-            raise InputFileError(f"{file}, line {number}: query {query} has the document {document} a second time.")
+            raise InputFileError(
+                f"{file}, line {number}: query {query} has the document {document} a second time. "
+                "Keep one line of each."
+            )
+        if not math.isfinite(value):
+            raise InputFileError(f"{file}, line {number}: the score {score} is no finite number.")
         found[document] = value
     if not run:
         raise InputFileError(f"{file} holds no run.")
@@ -143,14 +163,42 @@ def write_run(file: Path, run: Run, tag: str) -> None:
     file.write_text("".join(lines), encoding="utf-8")
 
 
-def _existing(folder: Path, name: str) -> Path:
+def _check_ids(collection: Collection, queries: Path, corpus: Path, qrels: Path) -> None:
+    """Raise unless every judged query is known, something is relevant, and some of that is in the corpus."""
+    unknown = [query for query in collection.qrels if query not in collection.queries]
+    if len(unknown) == len(collection.qrels):
+        raise InputFileError(
+            f"{qrels}: none of its {len(unknown):,} query ids is in {queries} (the first is {unknown[0]!r}); "
+            "the files belong to different sets."
+        )
+    if unknown:
+        raise InputFileError(
+            f"{qrels}: {len(unknown):,} of its {len(collection.qrels):,} query ids are not in {queries} (the first: "
+            f"{unknown[0]!r}). Add these queries, or take their judgements out."
+        )
+    relevant = [document for query in collection.judged for document in collection.relevant(query)]
+    if not relevant:
+        raise InputFileError(
+            f"{qrels}: no document is relevant to any query (no grade is above 0), so there is nothing to measure. "
+            "Choose another --split or --qrels."
+        )
+    if not any(document in collection.corpus for document in relevant):
+        raise InputFileError(
+            f"{qrels}: none of its {len(relevant):,} relevant documents is in {corpus} (the first is {relevant[0]!r}); "
+            "the files belong to different sets."
+        )
+
+
+def _existing(folder: Path | None, name: str) -> Path:
+    assert folder is not None, "bug: a file is looked for in no folder"
     for file in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"):
         if file.is_file():
             return file
     raise InputFileError(f"{folder} has no {name}.jsonl (nor .jsonl.gz); a set in BEIR layout needs one.")
 
 
-def _split(folder: Path, split: str) -> Path:
+def _split(folder: Path | None, split: str) -> Path:
+    assert folder is not None, "bug: a split is looked for in no folder"
     file = folder / "qrels" / f"{split}.tsv"
     if file.is_file():
         return file

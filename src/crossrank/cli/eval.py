@@ -1,0 +1,136 @@
+"""`crossrank eval DATA`: how good rankers are on a test collection, against its first stage."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from crossrank.cli.eval_inputs import Stage, further_runs, identity, labels, measure_names, open_model
+from crossrank.cli.eval_progress import QueriesShown
+from crossrank.cli.eval_table import print_evaluation
+from crossrank.cli.progress import waiting
+from crossrank.evaluate.candidates import DEPTH
+from crossrank.evaluate.collection import read_collection
+from crossrank.evaluate.evaluate import evaluate
+from crossrank.evaluate.export import as_json, write_files
+from crossrank.evaluate.folder import make_folder
+from crossrank.evaluate.measure import EXAMPLES as MEASURE_EXAMPLES
+from crossrank.evaluate.measure import MEASURES, parse_measures
+from crossrank.evaluate.plot import write_plots
+from crossrank.evaluate.report import as_markdown
+
+FILE = click.Path(path_type=Path)
+EXAMPLES = """\b
+Examples:
+  crossrank eval scifact
+  crossrank eval scifact --model ./mine --model cross-encoder/ms-marco-MiniLM-L6-v2 --out results --plots
+  crossrank eval --queries q.jsonl --corpus c.jsonl --qrels qrels.tsv --run bm25.trec --measures nDCG@10,MAP
+"""
+
+
+@click.command("eval", epilog=EXAMPLES)
+@click.argument("folder", metavar="[DATA]", required=False, type=FILE)
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    metavar="MODEL",
+    multiple=True,
+    help="A folder or name; again for more. Else the bundled.",
+)
+@click.option("--run", "run_file", metavar="FILE", type=FILE, help="The first stage: rerank the documents of this run.")
+@click.option("--pool", is_flag=True, help="The first stage: each query's judged documents.")
+@click.option("--bm25", is_flag=True, help="The first stage: what BM25 finds in the corpus.")
+@click.option(
+    "--baseline-run", "baselines", metavar="FILE", multiple=True, type=FILE, help="A run for the table; again for more."
+)
+@click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgements: DATA/qrels/NAME.tsv.")
+@click.option("--queries", metavar="FILE", type=FILE, help="JSON lines with _id and text, instead of DATA's.")
+@click.option(
+    "--corpus", metavar="FILE", type=FILE, help="JSON lines with _id, text, perhaps title, instead of DATA's."
+)
+@click.option("--qrels", metavar="FILE", type=FILE, help="Judgements (TREC or BEIR), instead of DATA's.")
+@click.option("--depth", metavar="N", type=click.IntRange(min=1), help=f"Candidates a query; else {DEPTH}, a pool all.")
+@click.option(
+    "--measures", metavar="A,B", default=",".join(MEASURES), show_default=True, help=f"Such as {MEASURE_EXAMPLES}."
+)
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N judged queries.")
+@click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
+@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
+@click.option("--out", metavar="DIR", type=FILE, help="Keep results there: report, JSON, runs; continue from there.")
+@click.option("--plots", is_flag=True, help="Draw differences by query, and quality against time, into --out.")
+@click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
+@click.option("--markdown", "as_markdown_", is_flag=True, help="Print Markdown.")
+def command(
+    folder: Path | None,
+    *,
+    models: tuple[str, ...],
+    run_file: Path | None,
+    pool: bool,
+    bm25: bool,
+    baselines: tuple[Path, ...],
+    split: str,
+    queries: Path | None,
+    corpus: Path | None,
+    qrels: Path | None,
+    depth: int | None,
+    measures: str,
+    limit: int | None,
+    max_length: int | None,
+    threads: int | None,
+    out: Path | None,
+    plots: bool,
+    as_json_: bool,
+    as_markdown_: bool,
+) -> None:
+    """Measure how well models rerank the candidates of a first stage, for queries with judged documents.
+
+    DATA is a folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv, perhaps runs/*.trec. Without DATA,
+    give --queries, --corpus and --qrels.
+
+    The first stage is that of --run, --pool or --bm25; else DATA's only run, or its BM25 run; else the judged
+    documents, if most queries have relevant ones and others; else BM25.
+
+    With --out, a command that was interrupted goes on where it stopped when it is given again.
+    """
+    if as_json_ and as_markdown_:
+        raise click.UsageError("--json and --markdown exclude each other.")
+    if (run_file is not None) + pool + bm25 > 1:
+        raise click.UsageError("--run, --pool and --bm25 exclude each other: there is one first stage.")
+    if plots and out is None:
+        raise click.UsageError("--plots needs --out DIR, where the pictures go.")
+    if folder is None and (queries is None or corpus is None or qrels is None):
+        raise click.UsageError("Give a folder DATA, or all of --queries, --corpus and --qrels.")
+    names = measure_names(measures)
+    parse_measures(names)  # before anything that takes time
+    if out is not None:
+        make_folder(out)
+    with waiting("Reading the collection"):
+        collection = read_collection(folder, split=split, queries=queries, corpus=corpus, qrels=qrels)
+        stage = Stage(run_file, pool, bm25).open(collection, folder, split, depth)
+        runs = further_runs(baselines, split, [stage.name])
+    named = labels(models, [stage.name, *runs])
+    with ExitStack() as stack:
+        shown = stack.enter_context(QueriesShown(len(named), out))
+        evaluation = evaluate(
+            {
+                label: stack.enter_context(open_model(model, max_length=max_length, threads=threads))
+                for label, model in named.items()
+            },
+            collection,
+            first_stage=stage,
+            runs=runs,
+            measures=names,
+            queries_max=limit,
+            folder=out,
+            identities={label: identity(model, max_length=max_length) for label, model in named.items()} if out else {},
+            on_query=shown,
+        )
+    written = [] if out is None else [*write_files(evaluation, out), *(write_plots(evaluation, out) if plots else [])]
+    if as_json_ or as_markdown_:
+        sys.stdout.write(as_json(evaluation) if as_json_ else as_markdown(evaluation))
+    else:
+        print_evaluation(evaluation)
+    if written:
+        click.echo(f"Written: {', '.join(map(str, written))}", err=True)

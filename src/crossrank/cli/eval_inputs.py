@@ -1,0 +1,105 @@
+"""What the options of `crossrank eval` stand for: the first stage, further runs, models and their names."""
+
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from hashlib import blake2b, file_digest
+from pathlib import Path
+
+from crossrank import __version__
+from crossrank.checkpoint.source import BUNDLED, WANTED, locate
+from crossrank.cli.progress import waiting
+from crossrank.evaluate.candidates import DEPTH, FirstStage, from_bm25, from_pool, from_run, has_pools
+from crossrank.evaluate.collection import Collection, Run, read_run
+from crossrank.evaluate.runs import default_run, run_name
+from crossrank.reranker import Reranker
+
+CHOOSE = "--run, --pool or --bm25 choose another."
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What was asked for as the first stage: at most one of the three; none leaves it to the set.
+
+    Attributes:
+        run: a file.
+        pool: the judged documents.
+        bm25: search the corpus.
+    """
+
+    run: Path | None
+    pool: bool
+    bm25: bool
+
+    def open(self, collection: Collection, folder: Path | None, split: str, depth: int | None) -> FirstStage:
+        """Its candidates; a note says what was chosen where nothing was asked for."""
+        if self.run is not None:
+            return _of_file(self.run, split, depth)
+        if self.pool:
+            return from_pool(collection, depth=depth)
+        if self.bm25:
+            return from_bm25(collection, depth=depth or DEPTH)
+        if folder is not None and (run := default_run(folder, split)):
+            note = f"First stage: {run.relative_to(folder)} of the set; {CHOOSE}"
+            return replace(_of_file(run, split, depth), notes=(note,))
+        if has_pools(collection):
+            stage = from_pool(collection, depth=depth)
+            note = f"First stage: the judged documents, as most queries have relevant ones and others; {CHOOSE}"
+        else:
+            stage = from_bm25(collection, depth=depth or DEPTH)
+            note = f"First stage: BM25 over the corpus, as no run was given or found; {CHOOSE}"
+        return replace(stage, notes=(note, *stage.notes))
+
+
+def further_runs(files: Sequence[Path], split: str, taken: Sequence[str]) -> dict[str, Run]:
+    """Runs by the names they get in the table."""
+    runs: dict[str, Run] = {}
+    for file in files:
+        runs[_unique(run_name(file, split), [*taken, *runs], str(file))] = read_run(file)
+    return runs
+
+
+def labels(models: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+    """Models by the names they get in the table: a folder's last part, if that tells it apart."""
+    named: dict[str, str] = {}
+    for model in models or (BUNDLED,):
+        short = Path(model).expanduser().resolve().name if Path(model).is_dir() else model
+        named[_unique(short, [*taken, *named], model)] = model
+    return named
+
+
+def open_model(model: str, *, max_length: int | None, threads: int | None) -> Reranker:
+    """The model, with a sign of life; without a cache, which would hide what ranking costs."""
+    local = model == BUNDLED or Path(model).is_dir()  # a download shows its own progress
+    with waiting(f"Opening {model}") if local else nullcontext():
+        return Reranker(model, max_length=max_length, threads=threads, cache=None)
+
+
+def identity(model: str, *, max_length: int | None) -> str:
+    """What the model's results depend on: its files, how texts are cut, the version of crossrank."""
+    digest = blake2b(f"{__version__} {max_length}".encode(), digest_size=16)
+    folder = locate(model).folder
+    for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):
+        with file.open("rb") as content:
+            digest.update(file.name.encode() + file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def measure_names(given: str) -> list[str]:
+    """Names between commas; those within parentheses separate nothing."""
+    return [name.strip() for name in re.split(r",(?![^(]*\))", given) if name.strip()]
+
+
+def _of_file(file: Path, split: str, depth: int | None) -> FirstStage:
+    shown = f"the first {depth or DEPTH} of {file.name}"
+    return from_run(read_run(file), name=run_name(file, split), origin=shown, depth=depth or DEPTH)
+
+
+def _unique(short: str, taken: Sequence[str], full: str) -> str:
+    if short not in taken:
+        return short
+    number = 2
+    while (name := full if number == 2 else f"{full} ({number})") in taken:
+        number += 1
+    return name
