@@ -5,17 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
-from collection import ndcg_at_10, read_collection
 from crossrank import Reranker
 from crossrank.checkpoint.source import bundled_folder
+from crossrank.evaluate.collection import Qrels, Run, read_collection, read_run
+from crossrank.evaluate.measure import parse_measures, per_query
 
 BATCH = 100
+DEPTH = 100
 
 
 def measure(data: Path) -> list[tuple[str, str, str]]:
     """Rows of (what, value, target)."""
-    collection = read_collection(data / "trec_dl19", "BM25.trec")
-    run = {query: found for query, found in collection.run.items() if query in collection.qrels}
+    collection = read_collection(data / "trec_dl19")
+    first_stage = read_run(data / "trec_dl19" / "runs" / "BM25.trec", depth=DEPTH)
+    run = {query: [document for document, _ in first_stage[query]] for query in collection.judged}
     pairs = [(collection.queries[query], collection.corpus[doc]) for query, found in run.items() for doc in found]
     started = time.perf_counter()
     with Reranker(long_documents="truncate", cache=None) as reranker:
@@ -24,9 +27,9 @@ def measure(data: Path) -> list[tuple[str, str, str]]:
     started = time.perf_counter()
     theirs = _transformers(pairs)
     their_seconds = time.perf_counter() - started
-    our_ndcg, their_ndcg = (ndcg_at_10(_ranked(run, logits), collection.qrels) for logits in (ours, theirs))
+    our_ndcg, their_ndcg = (_ndcg_at_10(_ranked(run, logits), collection.qrels) for logits in (ours, theirs))
     return [
-        ("trec_dl19 nDCG@10: BM25", f"{ndcg_at_10(run, collection.qrels):.4f}", ""),
+        ("trec_dl19 nDCG@10: BM25", f"{_ndcg_at_10(first_stage, collection.qrels):.4f}", ""),
         ("trec_dl19 nDCG@10: bundled model, crossrank", f"{our_ndcg:.4f}", ""),
         ("trec_dl19 nDCG@10: bundled model, transformers fp32", f"{their_ndcg:.4f}", "equal to 3 digits"),
         ("largest difference of logits", f"{np.abs(ours - theirs).max():.1e}", "<= 1e-4"),
@@ -34,13 +37,18 @@ def measure(data: Path) -> list[tuple[str, str, str]]:
     ]
 
 
-def _ranked(run: dict[str, list[str]], logits: np.ndarray) -> dict[str, list[str]]:
+def _ranked(run: dict[str, list[str]], logits: np.ndarray) -> Run:
     rankings, start = {}, 0
     for query, found in run.items():
-        order = np.argsort(-logits[start : start + len(found)], kind="stable")
-        rankings[query] = [found[i] for i in order]
+        scores = logits[start : start + len(found)].tolist()
+        rankings[query] = sorted(zip(found, scores, strict=True), key=lambda hit: -hit[1])
         start += len(found)
     return rankings
+
+
+def _ndcg_at_10(run: Run, qrels: Qrels) -> float:
+    (values,) = per_query(parse_measures(["nDCG@10"]), qrels, run, list(run)).values()
+    return sum(values.values()) / len(values)
 
 
 def _transformers(pairs: list[tuple[str, str]]) -> np.ndarray:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from collection import read_collection
 from crossrank import Reranker
 from crossrank.checkpoint.source import bundled_folder
+from crossrank.evaluate.collection import read_collection
 from crossrank.machine import usable_cores
 
 REPEATS = 9
@@ -21,7 +21,7 @@ def measure(data: Path) -> list[tuple[str, str, str]]:
     import torch
     from sentence_transformers import CrossEncoder
 
-    passages = list(read_collection(data / "trec_dl19", "BM25.trec").corpus.values())
+    passages = list(read_collection(data / "trec_dl19").corpus.values())
     threads = usable_cores()
     torch.set_num_threads(threads)
     reranker = Reranker(cache=None)

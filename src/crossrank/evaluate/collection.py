@@ -3,15 +3,15 @@
 It knows files and formats; not rankers, measures or models.
 """
 
-import gzip
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crossrank.errors import InputFileError
+from crossrank.evaluate.files import existing, numbered_lines
 
 Qrels = Mapping[str, Mapping[str, int]]  # grade by query id and document id; above 0 is relevant
 Run = Mapping[str, list[tuple[str, float]]]  # by query id: (document id, score), best first
@@ -62,8 +62,8 @@ def read_collection(
         raise InputFileError(f"{folder} is no folder. Give one in BEIR layout: corpus.jsonl, queries.jsonl, qrels/.")
     if folder is None and (queries is None or corpus is None or qrels is None):
         raise InputFileError("Without a folder, three files are needed: queries, corpus and qrels.")
-    queries_file = queries or _existing(folder, "queries")
-    corpus_file = corpus or _existing(folder, "corpus")
+    queries_file = queries or existing(folder, "queries")
+    corpus_file = corpus or existing(folder, "corpus")
     qrels_file = qrels or _split(folder, split)
     name = queries_file.resolve().parent.name if folder is None else folder.resolve().name
     collection = Collection(name, read_texts(queries_file), read_texts(corpus_file), read_qrels(qrels_file))
@@ -74,7 +74,7 @@ def read_collection(
 def read_texts(file: Path) -> dict[str, str]:
     """Texts by id from JSON lines with `_id`, `text` and perhaps `title`; ids must be unique."""
     texts: dict[str, str] = {}
-    for number, line in _lines(file):
+    for number, line in numbered_lines(file):
         if not line.strip():
             continue
         try:
@@ -97,7 +97,7 @@ def read_texts(file: Path) -> dict[str, str]:
 def read_qrels(file: Path) -> dict[str, dict[str, int]]:
     """Grades from BEIR's TSV (with its header: query, document, grade) or TREC's four columns."""
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in _lines(file):
+    for number, line in numbered_lines(file):
         parts = line.split()
         if not parts or (number == 1 and parts[-1] == "score"):
             continue
@@ -127,7 +127,7 @@ def read_run(file: Path, *, depth: int | None = None) -> dict[str, list[tuple[st
     Lines need not be sorted. As trec_eval does, the score decides, not the rank; equal scores keep the file's order.
     """
     run: dict[str, dict[str, float]] = {}
-    for number, line in _lines(file):
+    for number, line in numbered_lines(file):
         parts = line.split()
         if not parts:
             continue
@@ -189,14 +189,6 @@ def _check_ids(collection: Collection, queries: Path, corpus: Path, qrels: Path)
         )
 
 
-def _existing(folder: Path | None, name: str) -> Path:
-    assert folder is not None, "bug: a file is looked for in no folder"
-    for file in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"):
-        if file.is_file():
-            return file
-    raise InputFileError(f"{folder} has no {name}.jsonl (nor .jsonl.gz); a set in BEIR layout needs one.")
-
-
 def _split(folder: Path | None, split: str) -> Path:
     assert folder is not None, "bug: a split is looked for in no folder"
     file = folder / "qrels" / f"{split}.tsv"
@@ -204,14 +196,3 @@ def _split(folder: Path | None, split: str) -> Path:
         return file
     there = ", ".join(sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))) or "none"
     raise InputFileError(f"{folder} has no qrels/{split}.tsv; splits there: {there}. Choose one with --split.")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    try:
-        packed = file.suffix == ".gz"
-        with gzip.open(file, "rt", encoding="utf-8-sig") if packed else file.open(encoding="utf-8-sig") as lines:
-            yield from enumerate(lines, 1)
-    except UnicodeDecodeError as exc:
-        raise InputFileError(f"{file} is not UTF-8: {exc}.") from None
-    except (OSError, EOFError) as exc:
-        raise InputFileError(f"{file} cannot be read: {getattr(exc, 'strerror', None) or exc}.") from exc

@@ -12,9 +12,10 @@ import numpy as np
 
 from crossrank.errors import InputFileError
 from crossrank.evaluate.collection import read_qrels
+from crossrank.evaluate.files import existing
 from crossrank.train.augment import shortened
 from crossrank.train.clicks import read_clicks
-from crossrank.train.jsonl import existing, read_objects, text_of, texts_of
+from crossrank.train.jsonl import read_objects, text_of, texts_of
 from crossrank.train.options import SourceConfig
 
 

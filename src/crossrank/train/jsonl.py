@@ -1,12 +1,12 @@
 """JSON lines, plain or gzipped, with every fault named by file and line. It knows objects and fields only."""
 
-import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from crossrank.errors import InputFileError
+from crossrank.evaluate.files import numbered_lines
 
 
 def read_objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -16,7 +16,7 @@ def read_objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         InputFileError: the file cannot be read, a line is no JSON object, or there is no line at all.
     """
     found = False
-    for number, line in _lines(file):
+    for number, line in numbered_lines(file):
         if not line.strip():
             continue
         found = True
@@ -46,22 +46,3 @@ def texts_of(entry: dict[str, Any], key: str, where: str) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
         raise InputFileError(f"{where}: {key!r} must be a string or a list of strings, none empty.")
     return [text.strip() for text in texts]
-
-
-def existing(folder: Path, name: str) -> Path:
-    """`name`.jsonl or `name`.jsonl.gz in a folder."""
-    for file in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"):
-        if file.is_file():
-            return file
-    raise InputFileError(f"{folder} has no {name}.jsonl (nor .jsonl.gz); a set in BEIR layout needs one.")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    try:
-        packed = file.suffix == ".gz"
-        with gzip.open(file, "rt", encoding="utf-8-sig") if packed else file.open(encoding="utf-8-sig") as lines:
-            yield from enumerate(lines, 1)
-    except UnicodeDecodeError as exc:
-        raise InputFileError(f"{file} is not UTF-8: {exc}.") from None
-    except (OSError, EOFError) as exc:
-        raise InputFileError(f"{file} cannot be read: {getattr(exc, 'strerror', None) or exc}.") from exc

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from crossrank.errors import InputFileError, UsageError
+from crossrank.evaluate.files import existing
 from crossrank.train.augment import cloze, drop_words, keywords, shortened, without
 from crossrank.train.formats import Judged, read_format
-from crossrank.train.jsonl import existing, read_objects
+from crossrank.train.jsonl import read_objects
 from crossrank.train.options import SourceConfig
 
 

@@ -1,0 +1,28 @@
+"""Text files of a collection, plain or gzipped, read line by line. It knows files; not what their lines mean."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+from crossrank.errors import InputFileError
+
+
+def existing(folder: Path | None, name: str) -> Path:
+    """The file `name`.jsonl or `name`.jsonl.gz in a folder."""
+    assert folder is not None, "bug: a file is looked for in no folder"
+    for file in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"):
+        if file.is_file():
+            return file
+    raise InputFileError(f"{folder} has no {name}.jsonl (nor .jsonl.gz); a set in BEIR layout needs one.")
+
+
+def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Each line with its number, from 1; of a plain or a gzipped file, in UTF-8 with or without a byte order mark."""
+    try:
+        packed = file.suffix == ".gz"
+        with gzip.open(file, "rt", encoding="utf-8-sig") if packed else file.open(encoding="utf-8-sig") as lines:
+            yield from enumerate(lines, 1)
+    except UnicodeDecodeError as exc:
+        raise InputFileError(f"{file} is not UTF-8: {exc}.") from None
+    except (OSError, EOFError) as exc:
+        raise InputFileError(f"{file} cannot be read: {getattr(exc, 'strerror', None) or exc}.") from exc
