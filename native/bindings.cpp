@@ -6,6 +6,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -157,27 +159,27 @@ std::function<void()> signal_poll() {
     };
 }
 
-// Releases the GIL for its lifetime. Unlike nanobind's own, it survives the end of the interpreter:
-// taking the GIL back then would end the thread from inside, and a daemon thread that is still
-// scoring would abort the process. It waits for the end instead.
+// Releases the GIL for its lifetime. Where the interpreter ends meanwhile, Python ends the thread
+// from inside when it asks for the GIL back, by unwinding it; no frame above could stand that, and
+// the process would abort. So the thread stays here, until the process is gone.
 class GilRelease {
 public:
     GilRelease() : state_(PyEval_SaveThread()) {}
     GilRelease(const GilRelease&) = delete;
     GilRelease& operator=(const GilRelease&) = delete;
     ~GilRelease() {
-        while (finalizing()) std::this_thread::sleep_for(std::chrono::hours(1));
+#ifdef __GLIBCXX__
+        try {
+            PyEval_RestoreThread(state_);
+        } catch (const abi::__forced_unwind&) {
+            for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+        }
+#else
         PyEval_RestoreThread(state_);
+#endif
     }
 
 private:
-    static bool finalizing() {
-#if PY_VERSION_HEX >= 0x030D0000
-        return Py_IsFinalizing();
-#else
-        return _Py_IsFinalizing();
-#endif
-    }
     PyThreadState* state_;
 };
 

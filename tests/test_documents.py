@@ -97,6 +97,11 @@ def test_no_escapes_reach_the_model() -> None:
     """Tabs, line breaks, emoji and control characters are written as a reader would see them."""
     assert render({"t": "price:\t5 😀"}) == "t: 'price: 5 😀'"
     assert render({"t": "line one\r\n  line two \n\nend\n"}) == "t: |-\n  line one\n    line two\n\n  end"
+    assert render({"t": "note: it's here"}) == "t: |-\n  note: it's here"
+    assert render({"t": "it's here"}) == "t: it's here"
+    assert render({"t": "a\ufffeb"}) == "t: a b"
+    with pytest.raises(DocumentError, match="lone surrogate"):
+        render({"t": ["a\ud800"]})
     assert render({"t": "bell\x07 and \u2028 separator"}) == "t: bell  and   separator"
 
 

@@ -137,6 +137,11 @@ def test_cross_encoder_forms_equal_sentence_transformers(checkpoint: Callable[..
     assert type(single) is type(expected)
     np.testing.assert_allclose(single, expected, atol=TOLERANCE)
     assert len(ours.predict([])) == len(reference.predict([])) == 0
+    left, right = ours.predict(pairs, convert_to_numpy=False), reference.predict(pairs, convert_to_numpy=False)
+    assert [type(score) for score in left] == [type(score) for score in right]
+    np.testing.assert_allclose([float(s) for s in left], [float(s) for s in right], atol=TOLERANCE)
+    huge = [("a b c d e " * 9, "internationalization " * 5_000)]
+    np.testing.assert_allclose(ours.predict(huge), reference.predict(huge), atol=TOLERANCE)
     assert np.array_equal(ours.predict(np.array(pairs)), ours.predict(pairs))
     documents = [text for _, text in pairs]
     for options in ({}, {"top_k": 2}, {"return_documents": True}):

@@ -218,6 +218,7 @@ def test_6_empty_and_wrong_input(bundled: Reranker) -> None:
         ({"threshold": math.nan}, ValueError),
         ({"deadline_s": "soon"}, TypeError),
         ({"deadline_s": math.nan}, ValueError),
+        ({"threshold": 10**400}, ValueError),
         ({"fields": "title"}, TypeError),
         ({"fields": []}, ValueError),
     ],

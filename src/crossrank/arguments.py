@@ -68,7 +68,10 @@ def check_number(name: str, value: Any) -> float:
     """The value as a float, if it is a real number (of numpy too)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ArgumentTypeError(f"{name} must be a number, not {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise UsageError(f"{name} is beyond what a float can hold; give a smaller number") from None
 
 
 def check_model(model: Any) -> str | None:

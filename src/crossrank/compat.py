@@ -90,14 +90,14 @@ class CrossEncoder:
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
     ) -> Any:
-        """Scores of pairs: a float32 array [n], or a tensor, or a list of floats; one number for a single pair.
+        """Scores of pairs: a float32 array [n], a tensor, or a list; one score for a single pair.
 
         Args:
             inputs: a list of (query, document) pairs, or one pair.
             batch_size: accepted and checked; batches are planned by tokens here, which scores do not depend on.
             show_progress_bar: True shows one.
             activation_fn: as in the constructor, for this call.
-            convert_to_numpy: an array; False gives a list of floats.
+            convert_to_numpy: an array; False gives a list, of tensors where torch is loaded, else of floats.
             convert_to_tensor: a torch tensor (needs torch).
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -109,7 +109,8 @@ class CrossEncoder:
         if convert_to_tensor:
             scores = _torch().from_numpy(np.ascontiguousarray(scores))
         elif not convert_to_numpy:
-            scores = [float(score) for score in scores]
+            torch = sys.modules.get("torch")  # where it is loaded, a list of tensors as from sentence-transformers
+            scores = scores.tolist() if torch is None else list(torch.from_numpy(np.ascontiguousarray(scores)))
         return scores[0] if single else scores
 
     def rank(

@@ -19,7 +19,8 @@ TEXT_FIELDS = ("text", "content", "page_content")  # of a mapping, in order of p
 TEXT_ATTRIBUTES = ("text", "page_content", "content")  # of an object
 NESTING_MAX = 32  # levels of a structured document
 SCALARS = (type(None), str, bool, int, float, date, datetime)
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # what YAML could only write as an escape
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML would write escapes
+TEXT = "tag:yaml.org,2002:str"
 TRAILING = re.compile(r" +\n")
 
 
@@ -140,7 +141,10 @@ class _Dumper(yaml.SafeDumper):
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """Lines as they are; quotes only where YAML needs them, and never escapes, which a model would read."""
     text = TRAILING.sub("\n", CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))).strip()
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    resolve: Any = dumper.resolve
+    plain = dumper.analyze_scalar(text).allow_block_plain and resolve(yaml.ScalarNode, text, (True, False)) == TEXT
+    block = "\n" in text or ("'" in text and not plain)  # in quotes, each apostrophe would be doubled
+    return dumper.represent_scalar(TEXT, text, style="|" if block else None)
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -161,4 +165,4 @@ def _plain(value: Any, name: str, depth: int = 0) -> Any:
         value = sorted(value, key=str)  # equal content gives equal text
     if isinstance(value, list | tuple):
         return [_plain(item, name, depth + 1) for item in value]
-    return value if type(value) in SCALARS else str(value)
+    return value if type(value) in SCALARS and not isinstance(value, str) else _checked(str(value), name)

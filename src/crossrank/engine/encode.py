@@ -22,7 +22,8 @@ Ids = NDArray[np.int32]
 
 HUGE_CHARACTERS = 100_000  # longer texts are not tokenised whole, if only their beginning can be read
 CHARACTERS_A_TOKEN = 8  # more than texts have on average
-TOKENS_TO_SPARE = 64  # between the last token that is read and the place where a text was broken off
+TOKENS_TO_SPARE = 256  # between the last token that is read and the place where a text was broken off
+TEXTS_AT_ONCE = 1_024  # for the tokenizer: what it keeps of a text is far more than its ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,12 @@ class Tokens:
 
     Attributes:
         ids: int32 [n].
-        offsets: where each comes from; only kept where a cut is to be expected.
+        offsets: int32 [n, 2], the characters each comes from; only kept where a cut is to be expected.
         whole: whether they are those of the whole text, or of more of it than can be read.
     """
 
     ids: Ids
-    offsets: Offsets | None = None
+    offsets: Ids | None = None
     whole: bool = True
 
 
@@ -93,11 +94,14 @@ class Encoder:
         """Each distinct text with its tokens, in one call of the tokenizer, which spreads it over the cores."""
         distinct = list(dict.fromkeys(texts))
         huge = max(HUGE_CHARACTERS, CHARACTERS_A_TOKEN * self.config.tokens_max)
-        if self.config.truncation_side == "left":
-            huge = sys.maxsize
+        if self.config.truncation_side == "left" or self.config.cut_query:
+            huge = sys.maxsize  # the end counts, or how long both texts are
         usual = [text for text in distinct if len(text) <= huge]
-        encodings = self.tokenizer.encode_batch(usual, add_special_tokens=False)
-        tokens = {text: self._tokens_of(e) for text, e in zip(usual, encodings, strict=True)}
+        tokens: dict[str, Tokens] = {}
+        for start in range(0, len(usual), TEXTS_AT_ONCE):
+            texts_now = usual[start : start + TEXTS_AT_ONCE]
+            encodings = self.tokenizer.encode_batch(texts_now, add_special_tokens=False)
+            tokens.update((text, self._tokens_of(e)) for text, e in zip(texts_now, encodings, strict=True))
         for text in distinct:
             if text not in tokens:
                 tokens[text] = self._beginning(text, huge)
@@ -114,7 +118,8 @@ class Encoder:
 
     def _tokens_of(self, encoding: Encoding) -> Tokens:
         expect_cut = len(encoding) > self.config.max_length // 2
-        return Tokens(np.array(encoding.ids, np.int32), encoding.offsets if expect_cut else None)
+        offsets = np.array(encoding.offsets, np.int32) if expect_cut else None
+        return Tokens(np.array(encoding.ids, np.int32), offsets)
 
     def encode(self, pairs: Sequence[Pair], known: Mapping[str, Tokens]) -> list[Encoded]:
         """The rows of each pair, in order; texts in `known` are not tokenised again.
@@ -137,33 +142,31 @@ class Encoder:
             room -= len(query_ids)
             if room < 1:
                 raise QueryTooLongError(
-                    f"The query {preview(pair.query)} has {len(query_ids)} tokens; with {self.template.special_tokens} "
-                    f"special tokens it leaves no room for a document in {self.config.max_length}. "
-                    "A query is never cut: shorten it"
-                    + (
-                        ", raise max_length, or use a model with a longer context."
-                        if self.config.max_length < 512
-                        else " or use a model with a longer context."
-                    )
+                    f"The query {preview(pair.query)} has {'' if query.whole else 'over '}{len(query_ids)} tokens; "
+                    f"with {self.template.special_tokens} special tokens it leaves no room for a document in "
+                    f"{self.config.max_length}. A query is never cut: shorten it, or use a model with a longer context."
                 )
         if length <= room:
             windows = Windows(((0, length),), truncated=False)
             passages: tuple[tuple[int, int], ...] = ((0, len(pair.document)),)
         else:
-            offsets = document.offsets or self.tokenizer.encode(pair.document, add_special_tokens=False).offsets
+            if document.offsets is None:
+                offsets = self.tokenizer.encode(pair.document, add_special_tokens=False).offsets
+            else:
+                offsets = document.offsets.tolist()
             assert len(offsets) == length, "bug: these are tokens of another text"
-            windows = self._cut(pair, offsets, room)
+            windows = self._cut(pair, offsets, room, counted="" if document.whole else "more than ")
             passages = tuple((offsets[a][0], offsets[b - 1][1]) if b > a else (0, 0) for a, b in windows.ranges)
         rows = tuple(self._row(query_ids, document.ids[start:stop]) for start, stop in windows.ranges)
         return Encoded(rows, passages, length, windows.truncated or not document.whole)
 
-    def _cut(self, pair: Pair, offsets: Offsets, room: int) -> Windows:
+    def _cut(self, pair: Pair, offsets: Offsets, room: int, *, counted: str) -> Windows:
         match "truncate" if self.config.cut_query else self.config.long_documents:
             case "chunk":
                 return chunk(pair.document, offsets, room, self.config.windows_max)
             case "error":
                 raise DocumentError(
-                    f"The document {preview(pair.document)} has {len(offsets)} tokens; beside the query "
+                    f"The document {preview(pair.document)} has {counted}{len(offsets)} tokens; beside the query "
                     f"{preview(pair.query)} there is room for {room}. "
                     "Shorten it, or choose long_documents='chunk' or 'truncate'."
                 )
