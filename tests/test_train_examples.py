@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrank.errors import CrossrankError, MissingExtra, ModelNotFoundError
+from crossrank.errors import CrossrankError, MissingExtra, ModelNotFoundError, UsageError
 from crossrank.train.base import model_folder
 from crossrank.train.device import Device
-from crossrank.train.events import Preparing, ignore
+from crossrank.train.events import Preparing, Warned, ignore
 from crossrank.train.formats import Judged
 from crossrank.train.lexical import Lexical
 from crossrank.train.negatives import Lists, choose, false_negatives, kept_columns, reordered
@@ -98,6 +98,7 @@ def test_false_negatives_are_what_the_teacher_puts_too_near(rule: dict[str, floa
         np.array([[0, 1, 2, 3]], np.int32),
         np.array([[1, 0, 0, 0]], np.float32),
         np.array([[False, True, True, False]]),  # the last one was judged: nobody's guess
+        np.array([[0, 1, 1, 2]], np.int8),
     )
     teacher = np.array([[0.6, 0.9, 0.5, 0.99]], np.float32)
     found = false_negatives(lists, teacher, NegativesConfig(teacher="t", **rule))
@@ -234,3 +235,40 @@ def test_a_set_in_beir_layout_goes_all_the_way(tmp_path: Path) -> None:
     config = config_of(tmp_path, CONFIG.replace('path = "triples.jsonl"\nkind = "triples"', 'path = "set"'))
     examples = prepare(config, read_material(config, ignore), DEVICE, {}, ignore)
     assert {examples[place].query for place in range(12)} == {f"about {topic}" for topic in TOPICS}
+
+
+def test_what_answers_the_same_query_under_another_id_is_no_negative() -> None:
+    source = source_of(["a", "b", "c", "a"], [Judged("Q x", {0: 1.0, 3: 0.0}), Judged("q  x", {1: 1.0})])
+    near = np.array([[1, 2, 3], [0, 2, 3]], np.int32)
+    lists = choose(source, [(0, 0), (1, 0)], near, NegativesConfig(hard=2, random=2), seed=0)
+    assert lists.places.tolist() == [[0, 2, -1, -1, -1], [1, 2, -1, -1, -1]]
+
+
+def test_random_ones_are_originals_never_changed_copies() -> None:
+    judged = [Judged(f"q{i}", {200 + i: 1.0}, hidden=(i,)) for i in range(200)]
+    source = Source(SourceConfig(path="s"), [f"d{i}" for i in range(400)], 200, judged, range(200))
+    config = NegativesConfig(hard=0, random=3, random_from="relevant")
+    lists = choose(source, [(i, 0) for i in range(200)], np.full((200, 1), -1, np.int32), config, seed=0)
+    assert lists.places[:, 1:].max() < 200
+
+
+def test_dropping_false_negatives_keeps_the_random_ones_random() -> None:
+    source = source_of([f"d{i}" for i in range(99)], [Judged("q", {0: 1.0})])
+    config = NegativesConfig(hard=2, random=3, teacher="t", margin=0.0)
+    lists = choose(source, [(0, 0)], np.arange(1, 9, dtype=np.int32)[None], config, seed=0)
+    columns = kept_columns(lists, np.zeros(lists.places.shape, bool), config)
+    assert lists.kinds[0, columns[0]].tolist() == [0, 1, 1, 2, 2, 2]
+
+
+def test_what_a_given_ranker_mined_is_not_kept(tmp_path: Path) -> None:
+    config = config_of(tmp_path, CONFIG.replace("hard = 2", 'hard = 2\nranker = "mine"'))
+    prepare(config, read_material(config, ignore), DEVICE, {"mine": ByLength()}, ignore)
+    assert not list((tmp_path / "out").rglob("*.npz"))
+
+
+def test_queries_that_are_trained_on_and_measured_are_refused_or_told_of(tmp_path: Path) -> None:
+    config, heard = config_of(tmp_path), []
+    with pytest.raises(UsageError, match=r"1 of the 2 queries .*'set' are trained on \(1 in triples\)"):
+        read_material(config, ignore, {"set": ["What is  FOX 0", "other"]})
+    read_material(config, heard.append, {"set": ["what is fox 0", *(f"other {i}" for i in range(99))]})
+    assert [event.text[:30] for event in heard if isinstance(event, Warned)] == ["1 of the 100 queries of the ev"]

@@ -30,6 +30,7 @@ from crossrank.train.checkpoints import averaged, checkpoints  # noqa: E402
 from crossrank.train.events import Evaluated, Event, Saved, Stepped  # noqa: E402
 from crossrank.train.interrupt import TrainingInterrupted  # noqa: E402
 from crossrank.train.measuring import TorchRanker, read_sets  # noqa: E402
+from crossrank.train.student import _cast  # noqa: E402
 from crossrank.types import Ranker  # noqa: E402
 
 EVALUATED = CONFIG + '[[evaluate]]\npath = "set"\ncandidates = "judged"\n'
@@ -263,3 +264,34 @@ def test_evaluation_uses_the_engine_that_users_run(
         _, measured = one.measure(ranker)
     last = [event for event in heard if isinstance(event, Evaluated)][-1]
     assert last.measures == {"set": measured}
+
+
+def test_an_interruption_off_schedule_leaves_the_mean_alone(tmp_path: Path) -> None:
+    config = with_train(config_of(tmp_path), average=3)
+    whole = (train(config) / "model.safetensors").read_bytes()
+    config = config.replaced(output=str(tmp_path / "again"))
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(TrainingInterrupted):
+        train(config, emit=interrupt)
+    with pytest.raises(UsageError, match=r"another train\.average"):
+        train(with_train(config, average=2), resume=True)
+    assert (train(config, resume=True) / "model.safetensors").read_bytes() == whole
+    assert [path.name[-1] for path in checkpoints(tmp_path / "again" / "checkpoints")] == ["2", "4", "6"]
+
+
+def test_a_weight_beyond_fp16_is_refused() -> None:
+    with pytest.raises(NotFiniteError, match="w reaches 100000"):
+        _cast(torch.tensor([1e5]), torch.float16, "w")
+
+
+def test_several_gpus_are_one(tmp_path: Path) -> None:
+    from crossrank.train.trainer import CrossEncoderTrainingArguments, on_one_device
+
+    arguments = CrossEncoderTrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    assert arguments.n_gpu == 0
+    arguments._n_gpu = 4
+    assert on_one_device(arguments).n_gpu == 1

@@ -207,3 +207,27 @@ def test_shares_are_kept_and_an_early_source_comes_early() -> None:
     assert np.bincount(plan.source).tolist() == [750, 250]
     assert plan.of(1).max() < 700
     assert json.loads(json.dumps(plan.turn.max().item())) == 0
+
+
+def test_lines_about_one_query_are_one_query(tmp_path: Path) -> None:
+    lines = [{"query": "q", "positive": d, "negatives": ["b"]} for d in ("a", "b", "c")]
+    (one,) = read(write_jsonl(tmp_path / "t.jsonl", lines), "triples").judged
+    assert sorted(one.grades.values()) == [1, 1, 1]
+
+
+def test_a_changed_document_keeps_its_score(tmp_path: Path) -> None:
+    line = {"query": "fox runs", "document": "the fox runs far", "score": 5.0}
+    source = read(write_jsonl(tmp_path / "p.jsonl", [line]), "pairs", scores="teacher", unquote=1.0)
+    (one,) = source.judged
+    assert (one.scores, [source.documents[place] for place in one.relevant]) == ({1: 5.0}, ["the far"])
+    assert without("hello", "?!") == "hello"
+
+
+def test_no_negatives_at_all_are_refused_where_some_are_judged(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one class only"):
+        check_classes(read(write_triples(tmp_path / "t.jsonl"), "triples"), others=0)
+
+
+def test_an_early_source_ends_where_it_says() -> None:
+    plan = make_plan([SourceConfig(path="a", until=0.33), SourceConfig(path="b", share=9)], [500, 5000], 4000, 1)
+    assert plan.of(0).max() < 0.33 * 4000

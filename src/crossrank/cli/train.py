@@ -14,7 +14,7 @@ from crossrank.cli.facts import print_columns, print_facts
 from crossrank.cli.printable import printable
 from crossrank.errors import MissingExtra
 from crossrank.train.config import TrainConfig, read_config
-from crossrank.train.events import Evaluated, Event, Preparing, Saved, Stepped
+from crossrank.train.events import Evaluated, Event, Preparing, Saved, Stepped, Warned
 
 PREPARING_EVERY_S = 10.0
 SHOWN_CHARACTERS = 100
@@ -114,6 +114,8 @@ class _Printer:
                 f"step {event.step:,}/{event.steps:,}  loss {event.loss:.4f}  rate {event.learning_rate:.2e}  "
                 f"{event.pairs_per_s:.0f} pairs/s  {_clock(event.left_s)} left"
             )
+        if isinstance(event, Warned):
+            return f"warning: {printable(event.text)}"
         if isinstance(event, Evaluated):
             return f"step {event.step:,}  " + "  ".join(f"{printable(k)} {v:.4f}" for k, v in event.measures.items())
         return f"step {event.step:,}  saved {event.folder}" if isinstance(event, Saved) else ""

@@ -39,7 +39,10 @@ def drop_words(query: str, share: float, rng: np.random.Generator) -> str:
 
 def without(document: str, phrase: str) -> str:
     """The document with every verbatim occurrence of the phrase taken out, whatever its case."""
-    cut = re.sub(re.escape(phrase.rstrip(" .:?!")), " ", document, flags=re.IGNORECASE)
+    words = phrase.rstrip(" .:?!")
+    if not words:  # an empty pattern would stand between any two letters
+        return document
+    cut = re.sub(re.escape(words), " ", document, flags=re.IGNORECASE)
     return " ".join(cut.split()) or document
 
 

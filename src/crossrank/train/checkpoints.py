@@ -12,6 +12,11 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
+def scheduled(folders: list[Path], *, save_every: int, steps: int) -> list[Path]:
+    """Those of an uninterrupted run; the one that a stop leaves between them is there to continue from, no more."""
+    return [path for path in folders if (step := int(path.name.split("-")[1])) == steps or step % save_every == 0]
+
+
 def averaged(folders: list[Path]) -> dict[str, Any]:
     """The mean of the weights of checkpoints, fp32 tensors by transformers' names (Izmailov et al. 2018)."""
     if not folders:

@@ -15,7 +15,7 @@ from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device, resolve_device
 from crossrank.train.events import Emit, ignore
 from crossrank.train.examples import Example, teacher_names
-from crossrank.train.measuring import read_sets
+from crossrank.train.measuring import query_texts, read_sets
 from crossrank.train.prepare import Rankers, first_examples, read_material
 from crossrank.train.student import open_student
 
@@ -47,8 +47,7 @@ def dry_run(config: TrainConfig, *, emit: Emit = ignore, rankers: Rankers | None
     """Read everything, make the first step's examples, time a few steps on them; leave the output folder alone."""
     device = resolve_device(config.train)
     base = model_folder(config.model.base)
-    read_sets(config)
-    material = read_material(config, emit)
+    material = read_material(config, emit, query_texts(read_sets(config)))
     with tempfile.TemporaryDirectory() as folder:
         kept = (
             config

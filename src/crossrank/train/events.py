@@ -42,7 +42,14 @@ class Saved:
     folder: str
 
 
-Event = Preparing | Stepped | Evaluated | Saved
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is allowed but doubtful."""
+
+    text: str
+
+
+Event = Preparing | Stepped | Evaluated | Saved | Warned
 Emit = Callable[[Event], None]
 
 

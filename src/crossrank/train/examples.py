@@ -85,10 +85,11 @@ def make_examples(
     config: TrainConfig,
     sources: Sequence[Source],
     plan: Plan,
-    store: Store,
+    store: Store | None,
     parts: Mapping[PartConfig, Part],
     part_keys: Mapping[PartConfig, str],
     miner: Ranker | None,
+    miner_key: str | None,
     emit: Emit,
 ) -> Examples:
     """Mine, score and filter what the plan asks for.
@@ -97,10 +98,11 @@ def make_examples(
         config: the run.
         sources: in the order of the plan.
         plan: which queries.
-        store: where each source's result is kept.
+        store: where each source's result is kept; None keeps nothing.
         parts: the teachers' parts; those of kind "bm25" are made here, per source.
         part_keys: what each part's scores depend on.
         miner: reorders BM25's candidates, if wanted.
+        miner_key: what its order depends on.
         emit: hears of progress.
     """
     width = config.negatives.positives + config.negatives.hard + config.negatives.random
@@ -121,10 +123,11 @@ def make_examples(
             "teachers": [
                 (t.name, [(dataclasses.asdict(part), part_keys.get(part)) for part in t.parts]) for t in config.teachers
             ],
+            "miner": miner_key,
             "given": GIVEN in teachers,
             "seed": config.run.seed,
         }
-        made = store.arrays(f"examples-{source.config.title}", key, work.arrays)
+        made = work.arrays() if store is None else store.arrays(f"examples-{source.config.title}", key, work.arrays)
         places[rows, : made["places"].shape[1]] = made["places"]
         targets[rows, :, : made["targets"].shape[2]] = made["targets"]
     return Examples(sources, plan, places, targets)

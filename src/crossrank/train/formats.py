@@ -74,12 +74,17 @@ class _Pool:
 
 
 def _read_triples(file: Path, pool: _Pool) -> Iterator[Judged]:
+    by_query: dict[str, dict[int, float]] = {}
     for where, entry in read_objects(file):
         query = text_of(entry, "query", where)
         positives, negatives = texts_of(entry, "positive", where), texts_of(entry, "negatives", where)
         if not positives:
             raise InputFileError(f"{where}: 'positive' must be a string or a list of strings.")
-        grades = {pool.place(text): 0.0 for text in negatives} | {pool.place(text): 1.0 for text in positives}
+        grades = by_query.setdefault(query, {})
+        for text in negatives:
+            grades.setdefault(pool.place(text), 0.0)
+        grades.update((pool.place(text), 1.0) for text in positives)
+    for query, grades in by_query.items():
         yield Judged(query, grades)
 
 

@@ -1,7 +1,9 @@
 """The loss: a weighted sum of terms over a matrix of logits, a row a query, a column a document.
 
-All terms take logits float32 [queries, documents], targets of that shape in which nan is unknown or padding, and give
-the mean over queries that have what the term needs. They know numbers only; `ListLoss` knows the model.
+All terms take logits float32 [queries, documents] and targets of that shape in which nan is unknown or padding. Each
+gives a mean over whatever has what it needs: listwise and kl over queries; bce over documents, margin_mse and lambda
+over pairs of documents, those of all queries together, so that longer lists count more. They know numbers only;
+`ListLoss` knows the model.
 
 Terms and where they are from:
     bce         binary cross-entropy of each document's logit with its label in 0..1

@@ -56,6 +56,11 @@ def _read_set(one: EvaluateConfig, folder: Path) -> MeasuredSet:
     return MeasuredSet(one, collection, stage)
 
 
+def query_texts(sets: Sequence[MeasuredSet]) -> dict[str, list[str]]:
+    """By set: the queries that it measures with."""
+    return {one.config.title: [one.collection.queries[key] for key in one.collection.judged] for one in sets}
+
+
 def measure_all(sets: Sequence[MeasuredSet], open_ranker: Callable[[], Ranker]) -> dict[str, float]:
     """By set: the model's measure."""
     if not sets:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crossrank.train.formats import Judged
 from crossrank.train.options import NegativesConfig
-from crossrank.train.sources import Source, rng_of
+from crossrank.train.sources import Source, rng_of, same_query
 from crossrank.types import Ranker
 
 SPARE = 2  # with a filter, so many times the wanted negatives are drawn and scored
@@ -27,11 +27,13 @@ class Lists:
         places: int32 [examples, columns]: relevant first, then hard, then random; -1 pads.
         labels: float32 of that shape, 0..1; nan is unknown, and padding.
         mined: bool of that shape: not relevant by assumption only.
+        kinds: int8 of that shape: 0 relevant, 1 hard, 2 random.
     """
 
     places: NDArray[np.int32]
     labels: NDArray[np.float32]
     mined: NDArray[np.bool_]
+    kinds: NDArray[np.int8]
 
 
 def choose(
@@ -56,23 +58,36 @@ def choose(
         np.full((len(turns), width), -1, np.int32),
         np.full((len(turns), width), np.nan, np.float32),
         np.zeros((len(turns), width), bool),
+        np.zeros((len(turns), width), np.int8),
     )
+    right = _right(source)
     pool = _pool(source, turns, config)
     for row, (query, turn) in enumerate(turns):
         judged, rng = source.judged[query], rng_of(seed, source.config.title, query, turn)
-        chosen = _chosen(source.documents, judged, candidates[row, config.skip :].tolist(), pool, config, spare, rng)[
-            :width
-        ]
+        near = candidates[row, config.skip :].tolist()
+        forbidden = right[same_query(judged.query)]
+        by_kind = _chosen(source.documents, judged, forbidden, near, pool, config, spare, rng)
+        chosen = [place for places in by_kind for place in places][:width]
+        lists.kinds[row, : len(chosen)] = np.repeat(range(3), [len(places) for places in by_kind])[:width]
         lists.places[row, : len(chosen)] = chosen
         lists.labels[row, : len(chosen)] = [judged.grades.get(place, 0.0) for place in chosen]
         lists.mined[row, : len(chosen)] = [place not in judged.grades for place in chosen]
     return lists
 
 
+def _right(source: Source) -> dict[str, set[str]]:
+    """By query, the texts that answer it or another query that reads the same, under another id."""
+    texts: dict[str, set[str]] = {}
+    for one in source.judged:
+        places = (*one.relevant, *one.hidden)
+        texts.setdefault(same_query(one.query), set()).update(source.documents[place] for place in places)
+    return texts
+
+
 def _pool(source: Source, turns: Sequence[tuple[int, int]], config: NegativesConfig) -> NDArray[np.int64]:
     """Places that random negatives are drawn from; the whole corpus where few queries would make a narrow pool."""
     if config.random_from == "relevant":
-        relevant = {place for query, _ in turns for place in source.judged[query].relevant}
+        relevant = {source.original(place) for query, _ in turns for place in source.judged[query].relevant}
         if len(relevant) >= POOL_LEAST:
             return np.array(sorted(relevant))
     return np.arange(source.corpus_size)
@@ -81,23 +96,25 @@ def _pool(source: Source, turns: Sequence[tuple[int, int]], config: NegativesCon
 def _chosen(
     texts: Sequence[str],
     judged: Judged,
+    right: set[str],
     candidates: Sequence[int],
     pool: NDArray[np.int64],
     config: NegativesConfig,
     spare: int,
     rng: np.random.Generator,
-) -> list[int]:
+) -> tuple[list[int], list[int], list[int]]:
+    """Relevant, hard and random places."""
     relevant = judged.relevant
     taken = _drawn(rng, relevant, config.positives)
-    known = [place for place in judged.grades if place not in relevant]
+    known = [place for place in judged.grades if texts[place] not in right]
     known = [known[i] for i in rng.permutation(len(known))][: max(config.hard + config.random, 1)]
-    forbidden = {texts[place] for place in (*relevant, *judged.hidden, *known)}
+    forbidden = right | {texts[place] for place in known}
     mined = [place for place in candidates if place >= 0 and texts[place] not in forbidden]
     hard = [*known, *_drawn(rng, mined, max(0, spare * config.hard - len(known)))]
     forbidden |= {texts[place] for place in hard}
     wanted = max(0, spare * (config.hard + config.random) - len(hard)) if config.random else 0
     drawn = dict.fromkeys(pool[rng.integers(0, len(pool), 2 * wanted + 8)].tolist())
-    return [*taken, *hard, *[place for place in drawn if texts[place] not in forbidden][:wanted]]
+    return taken, hard, [place for place in drawn if texts[place] not in forbidden][:wanted]
 
 
 def false_negatives(lists: Lists, teacher: NDArray[np.float32], config: NegativesConfig) -> NDArray[np.bool_]:
@@ -122,10 +139,21 @@ def false_negatives(lists: Lists, teacher: NDArray[np.float32], config: Negative
 
 
 def kept_columns(lists: Lists, false: NDArray[np.bool_], config: NegativesConfig) -> NDArray[np.int64]:
-    """Columns that stay, int64 [examples, wanted]: the first that are not false, hard before random; -1 where none."""
+    """Columns that stay, int64 [examples, wanted], in their order; -1 where none.
+
+    As many hard and random ones as wanted, none of them false; where one kind runs short, more of the other. What was
+    judged comes before what is assumed, as in `choose`.
+    """
     good = (lists.places >= 0) & ~false
-    order = np.argsort(~good, axis=1, kind="stable")[:, : config.positives + config.hard + config.random]
-    return np.where(np.take_along_axis(good, order, axis=1), order, -1)
+    hard, random = good & (lists.kinds == 1), good & (lists.kinds == 2)
+    beyond = (hard & lists.mined & (hard.cumsum(axis=1) > config.hard)) | (
+        random & (random.cumsum(axis=1) > config.random)
+    )
+    last = np.where(good, beyond.astype(int), 2)
+    order = np.argsort(last, axis=1, kind="stable")[:, : config.positives + config.hard + config.random]
+    none = good.shape[1]
+    kept = np.sort(np.where(np.take_along_axis(good, order, axis=1), order, none), axis=1)
+    return np.where(kept == none, -1, kept)
 
 
 def reordered(

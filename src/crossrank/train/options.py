@@ -110,7 +110,7 @@ class SourceConfig:
         licence: of the data, for the card.
         share: of all examples, relative to the other sources.
         repeats_max: how often a query may come again, each time with other negatives.
-        until: the source is drawn from in this first share of the steps only.
+        until: the source comes in this first share of the steps only; what does not fit there follows at once.
         limit: at most this many queries, drawn by seed.
         split: of a folder in BEIR layout.
         graded: whether grades count as shares of the highest; else all above 0 are 1.
@@ -158,7 +158,7 @@ class NegativesConfig:
         hard: judged not relevant, or mined with BM25.
         random: documents of the source that nobody chose for this query.
         random_from: the whole corpus, or what is relevant to other queries: then no document is scored by a teacher
-            for being a random one alone, which saves a third of the vectors.
+            for being a random one alone (originals of changed ones apart), which saves a third of the vectors.
         depth: BM25's best this many are the candidates.
         skip: of them, the first this many are passed over.
         ranker: a model (folder, hub name or bundled name) that reorders the candidates; its best are taken.

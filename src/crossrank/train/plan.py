@@ -53,17 +53,17 @@ def make_plan(sources: Sequence[SourceConfig], sizes: Sequence[int], examples: i
             "at most. Raise repeats_max, take fewer steps, or add sources."
         )
     counts = _counts([source.share for source in sources], most, examples)
-    columns = []
-    for number, (source, size, count) in enumerate(zip(sources, sizes, counts, strict=True)):
+    table, free = np.zeros((3, examples), np.int32), np.arange(examples)
+    for number in sorted(range(len(sources)), key=lambda number: sources[number].until):
+        source, size, count = sources[number], sizes[number], counts[number]
         rng = rng_of(seed, "plan", source.title)
         turns = -(-count // size)
         query = np.concatenate([np.zeros(0, int), *(rng.permutation(size) for _ in range(turns))])[:count]
-        when = rng.random(count) * source.until
-        columns.append(np.stack([np.full(count, number), query, np.arange(count) // size, when]))
-    table = np.concatenate(columns, axis=1)
-    order = np.argsort(table[3], kind="stable")
-    source_of, query_of, turn_of = table[:3, order].astype(np.int32)
-    return Plan(source_of, query_of, turn_of)
+        early = max(int(np.searchsorted(free, source.until * examples)), count)  # at least what it needs
+        taken = rng.permutation(early)[:count]
+        table[:, free[taken]] = np.full(count, number), query, np.arange(count) // size
+        free = np.delete(free, taken)
+    return Plan(*table)
 
 
 def _counts(shares: Sequence[float], most: Sequence[int], examples: int) -> list[int]:

@@ -4,23 +4,25 @@ It knows the data side of a run, and opens what that needs.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from crossrank.errors import UsageError
 from crossrank.train.base import model_fingerprint, model_folder
 from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device
 from crossrank.train.embed import Embedder
-from crossrank.train.events import Emit, Preparing
+from crossrank.train.events import Emit, Preparing, Warned
 from crossrank.train.examples import Examples, make_examples
 from crossrank.train.options import PartConfig
 from crossrank.train.plan import Plan, make_plan
-from crossrank.train.sources import Source, check_classes, read_source
+from crossrank.train.sources import Source, check_classes, read_source, same_query
 from crossrank.train.store import Store
 from crossrank.train.teachers import CosinePart, Part, RankerPart
 from crossrank.types import Ranker
 
 Rankers = Mapping[str, Ranker]
+SHARED_MOST = 0.01  # of an evaluation set's queries may be in a source by chance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,18 +41,42 @@ class Material:
         }
 
 
-def read_material(config: TrainConfig, emit: Emit) -> Material:
-    """All sources, and the plan over them."""
+def read_material(config: TrainConfig, emit: Emit, measured: Mapping[str, Collection[str]] | None = None) -> Material:
+    """All sources, and the plan over them.
+
+    Args:
+        config: the run.
+        emit: hears of progress, and of queries that are in a source and in an evaluation set.
+        measured: by evaluation set, its queries.
+
+    Raises:
+        UsageError: more than `SHARED_MOST` of an evaluation set's queries are in the sources.
+    """
     sources = []
     for number, one in enumerate(config.sources):
         emit(Preparing(one.title, "reading", number, len(config.sources)))
         source = read_source(one, config.below_data(one.path), config.run.seed)
         check_classes(source, others=config.negatives.hard + config.negatives.random)
         sources.append(source)
+    for title, queries in (measured or {}).items():
+        _check_apart(title, queries, sources, emit)
     examples = config.train.steps * config.train.queries_per_step
     return Material(
         tuple(sources), make_plan(config.sources, [len(source.judged) for source in sources], examples, config.run.seed)
     )
+
+
+def _check_apart(title: str, queries: Collection[str], sources: Sequence[Source], emit: Emit) -> None:
+    wanted = {same_query(query) for query in queries}
+    by_source = {source.config.title: len(wanted & source.asked) for source in sources}
+    shared = sum(any(query in source.asked for source in sources) for query in wanted)
+    if not shared:
+        return
+    where = ", ".join(f"{count} in {name}" for name, count in by_source.items() if count)
+    said = f"{shared:,} of the {len(wanted):,} queries of the evaluation set {title!r} are trained on ({where})"
+    if shared > SHARED_MOST * len(wanted):
+        raise UsageError(f"{said}; a set that is trained on cannot measure. Take them out of one or the other.")
+    emit(Warned(f"{said}; its measure is a little too good."))
 
 
 def prepare(config: TrainConfig, material: Material, device: Device, rankers: Rankers, emit: Emit) -> Examples:
@@ -68,8 +94,12 @@ def prepare(config: TrainConfig, material: Material, device: Device, rankers: Ra
         else:
             ranker, keys[part] = _ranker(model, rankers)
             parts[part] = RankerPart(ranker)
-    miner = None if config.negatives.ranker is None else _ranker(config.negatives.ranker, rankers)[0]
-    return make_examples(config, material.sources, material.plan, store, parts, keys, miner, emit)
+    mines = config.negatives.ranker
+    miner, miner_key = (None, None) if mines is None else _ranker(mines, rankers)
+    # What an object does cannot be told from its name: its results are good for this call only.
+    given = any(model in rankers for part, model in asked.items() if part.kind == "ranker") or mines in rankers
+    kept = None if given else store
+    return make_examples(config, material.sources, material.plan, kept, parts, keys, miner, miner_key, emit)
 
 
 def first_examples(config: TrainConfig, material: Material, device: Device, rankers: Rankers, emit: Emit) -> Examples:

@@ -23,10 +23,10 @@ from crossrank.train.store import whole_file
 
 RECORD, LOG = "run.json", "log.jsonl"
 PACKAGES = ("crossrank", "torch", "transformers", "sentence-transformers", "accelerate", "datasets", "bm25s", "numpy")
-FREE = {  # may differ when a run is continued: they change no weight
+FREE = {  # may differ when a run is continued: they change no weight, but for the last digits on another device
     "run": {"output", "data", "cache"},
-    "model": {"base_name", "name", "licence", "language", "reads", "precision"},
-    "train": {"device", "threads", "log_every", "save_every", "keep", "average", "evaluate_every"},
+    "model": {"base_name", "name", "licence", "language", "reads"},
+    "train": {"device", "threads", "log_every", "keep", "evaluate_every"},
 }
 
 

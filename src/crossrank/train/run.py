@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any
 from crossrank.machine import cpu_name, memory_bytes, usable_cores
 from crossrank.train.base import model_folder
 from crossrank.train.card import Told, write_card
-from crossrank.train.checkpoints import averaged, checkpoints
+from crossrank.train.checkpoints import averaged, checkpoints, scheduled
 from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device, resolve_device
 from crossrank.train.events import Emit, Saved, ignore
 from crossrank.train.interrupt import TrainingInterrupted, stop_asked
 from crossrank.train.log import read_log
-from crossrank.train.measuring import MeasuredSet, TorchRanker, first_stages, measure_all, native_ranker, read_sets
+from crossrank.train.measuring import (
+    MeasuredSet,
+    TorchRanker,
+    first_stages,
+    measure_all,
+    native_ranker,
+    query_texts,
+    read_sets,
+)
 from crossrank.train.prepare import Rankers, prepare, read_material
 from crossrank.train.record import LOG, claim, forget_after, read_record, versions, write_record
 from crossrank.train.student import open_student, write_model
@@ -48,7 +56,7 @@ def train(config: TrainConfig, *, resume: bool = False, emit: Emit = ignore, ran
     device = resolve_device(config.train)
     base = model_folder(config.model.base)
     sets = read_sets(config)
-    material = read_material(config, emit)
+    material = read_material(config, emit, query_texts(sets))
     claim(config, resume=resume)
     examples = prepare(config, material, device, rankers or {}, emit)
     student = open_student(base, config, device)
@@ -112,7 +120,9 @@ def _steps(trainer: "ListTrainer", config: TrainConfig) -> float:
 
 
 def _weights(config: TrainConfig) -> dict[str, Any]:
-    return averaged(checkpoints(config.output / "checkpoints")[-config.train.average :])
+    whole = checkpoints(config.output / "checkpoints")
+    of_schedule = scheduled(whole, save_every=config.train.save_every, steps=config.train.steps)
+    return averaged(of_schedule[-config.train.average :])
 
 
 def _machine() -> str:

@@ -3,8 +3,10 @@
 Sampling is decided by the seed and the source's name alone. Knows files and texts; not negatives, teachers or models.
 """
 
+import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +28,25 @@ class Source:
         documents: texts; those from `corpus_size` on are changed copies, for their own queries only.
         corpus_size: how many of them are the corpus.
         judged: the queries, each with a relevant document.
+        originals: of each changed copy, its place in the corpus.
+        asked: the queries as they were before they were changed, by `same_query`.
     """
 
     config: SourceConfig
     documents: list[str]
     corpus_size: int
     judged: list[Judged]
+    originals: Sequence[int] = ()
+    asked: frozenset[str] = frozenset()
+
+    def original(self, place: int) -> int:
+        """The place in the corpus of what stands at a place."""
+        return place if place < self.corpus_size else self.originals[place - self.corpus_size]
+
+
+def same_query(query: str) -> str:
+    """What two queries have in common if they are one: their words, whatever the case and the spaces."""
+    return " ".join(query.casefold().split())
 
 
 def rng_of(seed: int, *parts: str | int) -> np.random.Generator:
@@ -57,8 +72,12 @@ def read_source(config: SourceConfig, path: Path, seed: int) -> Source:
             f"The source {config.title!r} ({path}) has no query with a relevant document (a grade above 0)."
         )
     corpus_size = len(documents)
-    sampled = [_changed(one, documents, config, rng) for one in _sample(relevant, config, rng)]
-    return Source(config, documents, corpus_size, sampled)
+    sampled = _sample(_shared(relevant), config, rng)
+    originals: list[int] = []
+    changed = [_changed(one, documents, originals, config, rng) for one in sampled]
+    return Source(
+        config, documents, corpus_size, changed, originals, frozenset(same_query(one.query) for one in sampled)
+    )
 
 
 def _cloze_source(config: SourceConfig, folder: Path, rng: np.random.Generator) -> Source:
@@ -79,7 +98,18 @@ def _cloze_source(config: SourceConfig, folder: Path, rng: np.random.Generator) 
         raise InputFileError(
             f"The source {config.title!r}: no document of {folder} has three sentences to choose from."
         )
-    return Source(config, documents, corpus_size, judged)
+    originals = [place for one in judged for place in one.hidden]
+    return Source(config, documents, corpus_size, judged, originals, frozenset(same_query(one.query) for one in judged))
+
+
+def _shared(judged: list[Judged]) -> list[Judged]:
+    """What answers one query must not become a negative of another that reads the same, sampled or not."""
+    places: dict[str, set[int]] = {}
+    for one in judged:
+        places.setdefault(same_query(one.query), set()).update(one.relevant)
+    return [
+        replace(one, hidden=tuple(sorted(places[same_query(one.query)].difference(one.relevant)))) for one in judged
+    ]
 
 
 def _sample(judged: list[Judged], config: SourceConfig, rng: np.random.Generator) -> list[Judged]:
@@ -96,21 +126,26 @@ def _sample(judged: list[Judged], config: SourceConfig, rng: np.random.Generator
     return [judged[place] for place in order[: config.limit]]
 
 
-def _changed(one: Judged, documents: list[str], config: SourceConfig, rng: np.random.Generator) -> Judged:
+def _changed(
+    one: Judged, documents: list[str], originals: list[int], config: SourceConfig, rng: np.random.Generator
+) -> Judged:
     unquoted, shrunk = rng.random(2) < (config.unquote, config.keywords)
-    query, grades, hidden = one.query, dict(one.grades), list(one.hidden)
+    query, grades, scores, hidden = one.query, dict(one.grades), dict(one.scores), list(one.hidden)
     if unquoted:
         for place in one.relevant:
             cut = without(documents[place], query)
             if cut != documents[place]:
                 grades[len(documents)] = grades.pop(place)
+                if place in scores:
+                    scores[len(documents)] = scores.pop(place)
                 hidden.append(place)
+                originals.append(place)
                 documents.append(cut)
     if shrunk:
         query = keywords(query)
     if config.drop_words:
         query = drop_words(query, config.drop_words, rng)
-    return Judged(query, grades, one.scores, tuple(hidden))
+    return Judged(query, grades, scores, tuple(hidden))
 
 
 def check_classes(source: Source, *, others: int) -> None:
@@ -120,10 +155,11 @@ def check_classes(source: Source, *, others: int) -> None:
         source: as read.
         others: documents that are mined or drawn for each query.
     """
-    if others == 0 and all(len(set(one.grades.values())) == 1 and not one.scores for one in source.judged):
+    labels = {one.grades[place] for one in source.judged for place in one.relevant}
+    if others == 0 and (len(labels) == 1 or any(map(math.isnan, labels))):
         raise UsageError(
-            f"The source {source.config.title!r} has one class only: every judged document is relevant. "
-            "Set negatives.hard or negatives.random above 0."
+            f"Without negatives the source {source.config.title!r} has one class only: relevant documents, all alike. "
+            "Set negatives.hard or negatives.random above 0; judged documents come first."
         )
     if source.corpus_size < 2:
         raise InputFileError(

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crossrank.errors import CheckpointError, UnsupportedModelError
+from crossrank.errors import CheckpointError, NotFiniteError, UnsupportedModelError
 from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device
 from crossrank.train.options import ModelConfig
@@ -90,7 +90,7 @@ def write_model(student: Any, weights: dict[str, Any], config: ModelConfig, card
     with whole_folder(folder) as partial:
         student.tokenizer.save_pretrained(partial)
         inner.config.save_pretrained(partial)
-        tensors = {name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}
+        tensors = {name: _cast(tensor, dtype, name) for name, tensor in weights.items()}
         save_file(tensors, partial / "model.safetensors", metadata={"format": "pt"})
         (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)  # safetensors writes 0600
         settings = json.loads((partial / "config.json").read_text(encoding="utf-8"))
@@ -102,6 +102,16 @@ def write_model(student: Any, weights: dict[str, Any], config: ModelConfig, card
         reads = config.reads or settings.get("max_position_embeddings", config.max_length)
         _clean_tokenizer(partial, reads)
         (partial / "README.md").write_text(card, encoding="utf-8")
+
+
+def _cast(tensor: Any, dtype: Any, name: str) -> Any:
+    cast = tensor.to(dtype).contiguous()
+    if not cast.isfinite().all():
+        raise NotFiniteError(
+            f"The weight {name} reaches {float(tensor.abs().max()):g}, which is no number in {dtype}. Give "
+            "model.precision = 'fp32' and another --output; the checkpoints are good."
+        )
+    return cast
 
 
 def _clean_tokenizer(folder: Path, reads: int) -> None:

@@ -8,6 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback
 
 from crossrank.errors import NotFiniteError
-from crossrank.train.checkpoints import checkpoints
+from crossrank.train.checkpoints import checkpoints, scheduled
 from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device
 from crossrank.train.events import Emit, Evaluated, Saved, Stepped
@@ -94,9 +95,16 @@ class ListTrainer(CrossEncoderTrainer):  # type: ignore[misc] # not typed
             for file in (self._partial / name).iterdir():
                 file.rename(partial / file.name)
             shutil.rmtree(self._partial)
-        for folder in checkpoints(self._checkpoints)[: -max(self._config.train.keep, self._config.train.average)]:
-            shutil.rmtree(folder)
+        self._forget(self._checkpoints / name)
         self._emit(Saved(self.state.global_step, str(self._checkpoints / name)))
+
+    def _forget(self, last: Path) -> None:
+        train, whole = self._config.train, checkpoints(self._checkpoints)
+        of_schedule = scheduled(whole, save_every=train.save_every, steps=train.steps)
+        kept = {last, *of_schedule[-max(train.keep, train.average) :]}
+        for folder in whole:
+            if folder not in kept:
+                shutil.rmtree(folder)
 
     def _diverged(self, what: str) -> NotFiniteError:
         last = checkpoints(self._checkpoints)
@@ -163,7 +171,7 @@ class _Hooks(TrainerCallback):  # type: ignore[misc] # not typed
 
 def _arguments(config: TrainConfig, device: Device) -> CrossEncoderTrainingArguments:
     train = config.train
-    return CrossEncoderTrainingArguments(
+    arguments = CrossEncoderTrainingArguments(
         output_dir=str(config.output / "checkpoints"),
         max_steps=train.steps,
         per_device_train_batch_size=train.queries_per_step,
@@ -186,6 +194,13 @@ def _arguments(config: TrainConfig, device: Device) -> CrossEncoderTrainingArgum
         batch_sampler=_in_order,
         dataloader_pin_memory=device.name != "cpu",
     )
+    return on_one_device(arguments)
+
+
+def on_one_device(arguments: CrossEncoderTrainingArguments) -> CrossEncoderTrainingArguments:
+    """The same for the first GPU alone: with several, transformers would split each list and multiply the batch."""
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - there is no option for it; set after the first look
+    return arguments
 
 
 def _in_order(dataset: Any, **options: Any) -> DefaultBatchSampler:
