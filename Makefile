@@ -27,9 +27,10 @@ bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a fold
 reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
 	$(VENV)/bin/crossrank train recipes/crossrank-mini.toml --data $(DATA) --resume
 
-soak: $(VENV)/test.stamp       ## what takes long: more random examples, sanitizers over the C++ tests
+soak: $(VENV)/test.stamp       ## what takes long: more random examples, sanitizers over the C++ tests, and those on ARM
 	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak" --timeout 3600
 	scripts/sanitize.sh $(VENV)/bin
+	scripts/cross_arm.sh $(VENV)/bin
 
 clean:                         ## remove everything that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import cpu_peers
 import footprint
 import quality
 import speed
@@ -14,9 +15,10 @@ BENCHMARKS = {
     "startup": ("Beginning", "target", lambda _: startup.measure()),
     "footprint": ("Weight", "target", lambda _: footprint.measure()),
     "speed": ("Speed", "time / ours", speed.measure),
+    "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
     "quality": ("Exactness", "target", quality.measure),
 }
-NEED_DATA = ("speed", "quality")
+NEED_DATA = ("speed", "peers", "quality")
 
 
 def main() -> int:
@@ -37,6 +39,8 @@ def main() -> int:
             return 2
         title, last, measure = BENCHMARKS[name]
         rows = "".join(f"| {' | '.join(row)} |\n" for row in measure(arguments.data))
+        if not rows:
+            continue  # it has said why
         text.append(f"| {title} | measured | {last} |\n|---|---|---|\n{rows}")
         print(text[-1], flush=True)
     if arguments.log:

@@ -3,6 +3,7 @@
 #include <Python.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -37,6 +38,12 @@ nb::object take(nb::dict& settings, const char* key) {
     return value;
 }
 
+void nothing_left(const nb::dict& settings) {
+    if (settings.size())
+        fail("config has an unknown key " +
+             std::string(nb::str(nb::handle((*settings.begin()).first)).c_str()));
+}
+
 int integer(nb::dict& settings, const char* key, int lowest) {
     constexpr std::int64_t highest = 1 << 20;
     std::int64_t value;
@@ -46,15 +53,74 @@ int integer(nb::dict& settings, const char* key, int lowest) {
     return int(value);
 }
 
+bool boolean(nb::dict& settings, const char* key) {
+    const nb::object value = take(settings, key);
+    if (!nb::isinstance<nb::bool_>(value)) fail("config " + std::string(key) + " must be a bool");
+    return nb::cast<bool>(value);
+}
+
+float epsilon(nb::dict& settings, const char* key) {
+    double eps = 0;
+    if (!nb::try_cast(take(settings, key), eps) || !(eps > 0) || !std::isfinite(eps))
+        fail("config " + std::string(key) + " must be a positive number");
+    return float(eps);
+}
+
 Activation activation(nb::dict& settings, const char* key) {
     std::string name;
     nb::try_cast(take(settings, key), name);
+    if (name == "none") return Activation::none;
     if (name == "gelu") return Activation::gelu;
     if (name == "gelu_tanh") return Activation::gelu_tanh;
     if (name == "relu") return Activation::relu;
     if (name == "tanh") return Activation::tanh;
-    fail("config " + std::string(key) + " must be gelu, gelu_tanh, relu or tanh, not '" + name +
-         "'");
+    fail("config " + std::string(key) + " must be gelu, gelu_tanh, relu, tanh or none, not '" +
+         name + "'");
+}
+
+Pooling pooling(nb::dict& settings) {
+    std::string name;
+    nb::try_cast(take(settings, "pooling"), name);
+    if (name == "first") return Pooling::first;
+    if (name == "mean") return Pooling::mean;
+    fail("config pooling must be first or mean, not '" + name + "'");
+}
+
+std::vector<Sight> layers(nb::dict& settings) {
+    std::vector<std::pair<double, int>> given;
+    if (!nb::try_cast(take(settings, "layers"), given) || given.empty())
+        fail("config layers must be a list of pairs: theta or 0, and window");
+    std::vector<Sight> layers;
+    for (const auto& [theta, window] : given) {
+        if (!(theta >= 0) || !std::isfinite(theta) || (theta > 0) != (given[0].first > 0))
+            fail("config layers has theta " + std::to_string(theta) +
+                 ": positive numbers, or 0 in all of them");
+        if (window < 0) fail("config layers has window " + str(window));
+        layers.push_back({theta, window});
+    }
+    return layers;
+}
+
+std::vector<HeadStep> head(nb::dict& settings, int columns) {
+    const nb::object given = take(settings, "head");
+    std::vector<HeadStep> steps;
+    if (!nb::isinstance<nb::list>(given)) fail("config head must be a list");
+    for (nb::handle item : nb::list(given)) {
+        if (!nb::isinstance<nb::dict>(item)) fail("config head must be a list of dicts");
+        nb::dict step;
+        step.update(nb::cast<nb::dict>(item));
+        const bool norm = step.contains("norm_eps");
+        const bool bias = boolean(step, "bias");
+        if (norm) {
+            steps.push_back({true, columns, Activation::none, epsilon(step, "norm_eps"), bias});
+        } else {
+            columns = integer(step, "out", 1);
+            steps.push_back({false, columns, activation(step, "activation"), 0, bias});
+        }
+        nothing_left(step);
+    }
+    if (steps.empty()) fail("config head is empty");
+    return steps;
 }
 
 Config parse_config(const nb::dict& given) {
@@ -63,27 +129,32 @@ Config parse_config(const nb::dict& given) {
     Config c{
         .hidden = integer(settings, "hidden", 1),
         .heads = integer(settings, "heads", 1),
-        .layers = integer(settings, "layers", 1),
         .intermediate = integer(settings, "intermediate", 1),
-        .labels = integer(settings, "labels", 1),
         .activation = activation(settings, "activation"),
-        .head_activation = activation(settings, "head_activation"),
-        .norm_eps = 0,
+        .norm_eps = epsilon(settings, "norm_eps"),
+        .positions = integer(settings, "positions", 1),
         .position_offset = integer(settings, "position_offset", 0),
         .pad_id = integer(settings, "pad_id", -1),
+        .segments = integer(settings, "segments", 0),
+        .norm_first = boolean(settings, "norm_first"),
+        .gated = boolean(settings, "gated"),
+        .attention_bias = boolean(settings, "attention_bias"),
+        .ffn_bias = boolean(settings, "ffn_bias"),
+        .norm_bias = boolean(settings, "norm_bias"),
+        .layers = layers(settings),
+        .pooling = pooling(settings),
+        .head = {},
     };
-    double eps = 0;
-    if (!nb::try_cast(take(settings, "norm_eps"), eps) || !(eps > 0) || !std::isfinite(eps))
-        fail("config norm_eps must be a positive number");
-    c.norm_eps = float(eps);
+    c.head = head(settings, c.hidden);
     if (c.hidden % c.heads)
         fail("config hidden " + str(c.hidden) + " is not a multiple of heads " + str(c.heads));
     if (c.position_offset > 0 && c.pad_id >= 0 && c.position_offset != c.pad_id + 1)
         fail("config position_offset " + str(c.position_offset) + " does not follow pad_id " +
              str(c.pad_id));
-    if (settings.size())
-        fail("config has an unknown key " +
-             std::string(nb::str(nb::handle((*settings.begin()).first)).c_str()));
+    if (c.rotary() && (c.hidden / c.heads % 2 || c.position_offset))
+        fail("config has rotary positions, which need an even number of columns in each of " +
+             str(c.heads) + " heads and no position_offset");
+    nothing_left(settings);
     return c;
 }
 
@@ -129,8 +200,8 @@ void check_ids(std::span<const std::int32_t> ids, std::size_t limit, const std::
 void check_batch(const Batch& batch, const Encoder& encoder) {
     const auto& offsets = batch.offsets;
     const std::int64_t tokens = batch.ids.size();
-    const std::int64_t longest =
-        std::int64_t(encoder.weights().positions.rows) - encoder.config().position_offset;
+    const Config& config = encoder.config();
+    const std::int64_t longest = std::int64_t(config.positions) - config.position_offset;
     if (batch.type_ids.size() != batch.ids.size())
         fail("type_ids has " + str(batch.type_ids.size()) + " tokens, ids has " + str(tokens));
     if (offsets.empty()) fail("offsets is empty: it holds one more than the rows");
@@ -145,7 +216,7 @@ void check_batch(const Batch& batch, const Encoder& encoder) {
                  str(longest));
     }
     check_ids(batch.ids, encoder.weights().words.rows, "ids");
-    check_ids(batch.type_ids, encoder.weights().types.rows, "type_ids");
+    check_ids(batch.type_ids, std::max(config.segments, 1), "type_ids");
 }
 
 // Ctrl-C, asked for now and then only: another Python thread may be slow to hand over the GIL.
@@ -184,8 +255,9 @@ private:
 };
 
 void construct(Encoder* self, const nb::dict& settings, const nb::dict& weights,
-               const std::string& isa) {
-    const Kernels& kernels = choose_kernels(isa);
+               const std::string& isa, const std::string& precision, const std::string& packed) {
+    const Kernels& body = choose_kernels(isa, precision);
+    const Kernels& exact = choose_kernels(isa, "fp32");
     const Config config = parse_config(settings);
     TensorMap tensors;
     std::vector<Array> alive;
@@ -197,7 +269,16 @@ void construct(Encoder* self, const nb::dict& settings, const nb::dict& weights,
         tensors.emplace(name, std::move(view));
     }
     const GilRelease release;  // packing a large model takes seconds
-    new (self) Encoder(config, tensors, kernels);
+    if (!packed.empty()) {
+        try {
+            new (self) Encoder(config, tensors, body, exact, Archive(packed));
+            return;
+        } catch (const std::runtime_error&) {
+            // There is no such file yet, or it does not fit: it is made anew.
+        }
+    }
+    new (self) Encoder(config, tensors, body, exact);
+    if (!packed.empty()) self->weights().memory.save(packed);
 }
 
 nb::object run(const Encoder& self, nb::handle ids, nb::handle type_ids, nb::handle offsets,
@@ -207,7 +288,7 @@ nb::object run(const Encoder& self, nb::handle ids, nb::handle type_ids, nb::han
     if (threads < 1) fail("threads is " + str(threads) + ", must be at least 1");
     check_batch(batch, self);
 
-    const std::size_t rows = batch.sequences(), labels = self.config().labels;
+    const std::size_t rows = batch.sequences(), labels = self.config().labels();
     auto* logits = new float[std::max<std::size_t>(rows * labels, 1)];
     const nb::capsule owner(logits, [](void* p) noexcept { delete[] static_cast<float*>(p); });
     {
@@ -226,13 +307,24 @@ NB_MODULE(_native, module) {
     module.doc() = "Cross-encoder inference on the CPU.";
     module.def("isas", [] {
         std::vector<std::string> names;
-        for (const Kernels* kernels : available_kernels()) names.push_back(kernels->name);
+        for (const Kernels* kernels : available_kernels())
+            if (std::find(names.begin(), names.end(), kernels->isa) == names.end())
+                names.push_back(kernels->isa);
         return names;
     });
+    module.def("precisions", [](const std::string& isa) {
+        std::vector<std::string> names;
+        for (const char* precision : {"int8", "bf16", "fp32"})
+            if (has_kernels(isa, precision)) names.push_back(precision);
+        return names;
+    }, "isa"_a = "auto");
     nb::class_<Encoder>(module, "Encoder")
-        .def("__init__", &construct, "config"_a, "weights"_a, "isa"_a = "auto")
-        .def_prop_ro("isa", [](const Encoder& self) { return self.kernels().name; })
-        .def_prop_ro("weight_bytes", [](const Encoder& self) { return self.weights().bytes; })
+        .def("__init__", &construct, "config"_a, "weights"_a, "isa"_a = "auto",
+             "precision"_a = "fp32", "packed"_a = "")
+        .def_prop_ro("isa", [](const Encoder& self) { return self.kernels().isa; })
+        .def_prop_ro("precision", [](const Encoder& self) { return self.kernels().precision; })
+        .def_prop_ro("weight_bytes", [](const Encoder& self) { return self.weights().memory.bytes(); })
+        .def_prop_ro("mapped", [](const Encoder& self) { return self.weights().memory.mapped(); })
         .def("run", &run, "ids"_a, "type_ids"_a, "offsets"_a, "threads"_a,
              "interruptible"_a = false);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model.h"
+#include "threads.h"
 
 namespace crossrank {
 
@@ -22,7 +23,10 @@ struct Batch {
 
 class Encoder {
 public:
-    Encoder(const Config& config, const TensorMap& tensors, const Kernels& kernels);
+    // The layers run on the kernels `body`; the head, and the embeddings' projection, on `exact`.
+    // `memory` is where the weights are, or will be: see load.h.
+    Encoder(const Config& config, const TensorMap& tensors, const Kernels& body,
+            const Kernels& exact, Archive memory = {});
 
     const Config& config() const { return config_; }
     const Weights& weights() const { return weights_; }
@@ -37,14 +41,17 @@ public:
 private:
     struct Group;
     struct Workspace;
+    struct Member;
 
-    void run_group(const Batch& batch, const Group& group, Workspace& work, float* logits) const;
-    void embed(const Batch& batch, const Group& group, Workspace& work) const;
-    void attend(const Batch& batch, const Group& group, bool first_only, Workspace& work) const;
-    void normalise(const Norm& norm, int rows, int n, Rows from, Rows to) const;
+    void run_group(const Member& me, float* logits) const;
+    void embed(const Member& me, Team::Part mine) const;
+    void attend(const Member& me, Sight sight, bool first_only) const;
+    Rows judge(int rows, const Member& me) const;
+    Values values_from(Values values, int first) const;
 
     Config config_;
     const Kernels& kernels_;
+    const Kernels& exact_;
     Weights weights_;
 };
 

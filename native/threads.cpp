@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <latch>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -44,6 +45,42 @@ void share_work(int items, int threads, const std::function<void(const Take&)>& 
     });
     for (std::thread& member : crew) member.join();
     if (first_error) std::rethrow_exception(first_error);
+}
+
+void work_together(int items, int members, const std::function<void(int, Team)>& worker,
+                   const std::function<void()>& poll) {
+    std::optional<std::barrier<>> barrier;  // once it is known how many threads could be had
+    std::latch counted(1);
+    std::exception_ptr error;
+    const auto member = [&](int number) noexcept {
+        counted.wait();
+        const Team team(number, members, &*barrier);
+        for (int item = 0; item < items; ++item) {
+            if (team.first()) {
+                try {
+                    poll();
+                } catch (...) {
+                    error = std::current_exception();
+                }
+            }
+            team.meet();
+            if (error) return;
+            worker(item, team);
+            team.meet();
+        }
+    };
+    std::vector<std::thread> crew;
+    try {
+        for (int i = 1; i < members; ++i) crew.emplace_back(member, i);
+    } catch (const std::exception&) {
+        // No more threads to be had: those that started do the work.
+    }
+    members = 1 + int(crew.size());
+    barrier.emplace(members);
+    counted.count_down();
+    member(0);
+    for (std::thread& one : crew) one.join();
+    if (error) std::rethrow_exception(error);
 }
 
 }  // namespace crossrank

@@ -2,16 +2,17 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from crossrank import Reranker
+from crossrank import Reranker, _native
 from crossrank.testing import tiny_checkpoint
 
-FAMILIES = ("bert", "electra", "roberta", "xlm-roberta")
+FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert")
+ENGINES = [(isa, precision) for isa in _native.isas() for precision in _native.precisions(isa)]  # all that this CPU has
 
 settings.register_profile("fast", max_examples=25, deadline=None)
 settings.register_profile("soak", max_examples=2_000, deadline=None)
@@ -29,6 +30,14 @@ def _no_network() -> None:
         connect(self, address)
 
     socket.socket.connect = guarded  # type: ignore[method-assign,assignment]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What was measured of models on this machine decides nothing in a test, and a test leaves nothing behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSRANK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import ENGINES, FAMILIES
 from crossrank import Reranker, _native
 from crossrank.backends.native import _config
 from crossrank.checkpoint.profile import read_profile
@@ -15,11 +16,20 @@ from crossrank.errors import UsageError
 INT = np.int32
 
 
-@pytest.fixture
-def encoder(checkpoint: Callable[..., Path]) -> _native.Encoder:
+LACKING = [
+    (isa, precision)
+    for isa in _native.isas()
+    for precision in ("bf16", "int8")
+    if precision not in _native.precisions(isa)
+]
+
+
+@pytest.fixture(params=ENGINES, ids="-".join)
+def encoder(request: pytest.FixtureRequest, checkpoint: Callable[..., Path]) -> _native.Encoder:
     folder = checkpoint("bert")
     profile = read_profile(folder, "tiny")
-    return _native.Encoder(_config(profile), load_weights(folder, profile))
+    isa, precision = request.param
+    return _native.Encoder(_config(profile), load_weights(folder, profile), isa=isa, precision=precision)
 
 
 def run(encoder: _native.Encoder, ids: list[int], offsets: list[int], threads: int = 1) -> np.ndarray:
@@ -112,3 +122,42 @@ def test_the_instruction_set_can_be_forced(checkpoint: Callable[..., Path], monk
     monkeypatch.setenv("CROSSRANK_ISA", "altivec")
     with pytest.raises(UsageError, match=f"CROSSRANK_ISA='altivec'.*{_native.isas()[0]}"):
         Reranker(folder)
+
+
+@pytest.mark.parametrize(("isa", "precision"), ENGINES)
+def test_the_precision_can_be_chosen(
+    isa: str, precision: str, checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """precision= chooses what is computed in, and the facts say so; fp32 is always there."""
+    monkeypatch.setenv("CROSSRANK_ISA", isa)
+    assert "fp32" in _native.precisions(isa)
+    with Reranker(str(checkpoint("bert")), precision=precision) as reranker:
+        assert f", {precision}, " in repr(reranker)
+
+
+@pytest.mark.parametrize(("isa", "precision"), LACKING)
+def test_a_precision_that_the_processor_lacks(isa: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the caller's mistake; the message names the instruction set and what it has."""
+    monkeypatch.setenv("CROSSRANK_ISA", isa)
+    has = ", ".join(_native.precisions(isa))
+    with pytest.raises(UsageError, match=rf"precision='{precision}'.*\({isa}\) runs {has}\. Give"):
+        Reranker(precision=precision)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("isa", "precision"), ENGINES)
+def test_threads_that_share_a_row_change_no_bit(
+    family: str, isa: str, precision: str, checkpoint: Callable[..., Path]
+) -> None:
+    """Few long rows are computed by all threads together, many rows by one thread each."""
+    folder = checkpoint(family, max_length=300)
+    profile = read_profile(folder, "tiny")
+    config, weights = _config(profile), load_weights(folder, profile)
+    long = _native.Encoder(config, weights, isa=isa, precision=precision)
+    most = profile.positions - profile.position_offset
+    random = np.random.default_rng(3)
+    ids = random.integers(5, profile.vocabulary, 2 * most, INT)
+    zeros, offsets = np.zeros(2 * most, INT), np.array([0, most, 2 * most - 7, 2 * most], INT)
+    alone = long.run(ids, zeros, offsets, 1)
+    for threads in (4, 7):
+        assert np.array_equal(long.run(ids, zeros, offsets, threads), alone)

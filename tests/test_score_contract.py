@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import FAMILIES
-from crossrank import CrossrankError, Reranker, _native, errors
-from crossrank.backends.contract import Limits
+from conftest import ENGINES, FAMILIES
+from crossrank import CrossrankError, Reranker, errors
+from crossrank.backends.contract import Batch, Limits
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.weights import load_weights, tensor_table
 from crossrank.engine.cache import MemoryCache
@@ -34,12 +34,23 @@ def fake_scorer(folder: Path, backend: FakeBackend, **options: object) -> Scorer
     return Scorer(scorer.profile, encoder, backend, None, b"")
 
 
+def changed_checkpoint(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> Path:
+    """A tiny checkpoint whose weights, by the engine's names, were changed."""
+    tiny_checkpoint(folder)
+    profile = read_profile(folder, "changed")
+    names = {canonical: source for source, (canonical, *_), _ in tensor_table(profile)}
+    weights = {name: np.array(tensor) for name, tensor in load_weights(folder, profile).items()}
+    change(weights)
+    write_safetensors(folder / "model.safetensors", {names[name]: tensor for name, tensor in weights.items()})
+    return folder
+
+
 @pytest.mark.property
-@pytest.mark.parametrize("isa", _native.isas())
+@pytest.mark.parametrize(("isa", "precision"), ENGINES)
 @pytest.mark.parametrize("family", FAMILIES)
 @given(data=st.data())
 def test_1_a_pair_has_the_same_bits_in_any_batch(
-    family: str, isa: str, checkpoint: Callable[..., Path], data: st.DataObject
+    family: str, isa: str, precision: str, checkpoint: Callable[..., Path], data: st.DataObject
 ) -> None:
     """Shuffled, split, batched differently, on another number of threads: the same bits."""
     with pytest.MonkeyPatch.context() as patch:
@@ -49,9 +60,10 @@ def test_1_a_pair_has_the_same_bits_in_any_batch(
         cut = data.draw(st.integers(0, len(texts)))
         threads, batch_tokens = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 400))
         pairs = [("abc déf", text) for text in texts]
-        with Reranker(str(checkpoint(family)), cache=None, threads=1) as one:
+        options = {"model": str(checkpoint(family)), "precision": precision, "cache": None}
+        with Reranker(**options, threads=1) as one:
             expected = one.score(pairs, raw=True)
-        with Reranker(str(checkpoint(family)), cache=None, threads=threads, batch_tokens=batch_tokens) as other:
+        with Reranker(**options, threads=threads, batch_tokens=batch_tokens) as other:
             shuffled = other.score([pairs[i] for i in order], raw=True)
             split = np.concatenate([other.score(pairs[:cut], raw=True), other.score(pairs[cut:], raw=True)])
     assert shuffled.tobytes() == expected[list(order)].tobytes()
@@ -161,16 +173,48 @@ def test_4_a_cache_that_holds_no_numbers_is_not_believed(checkpoint: Callable[..
     assert all(math.isfinite(score) for score in second.scores)
 
 
-def test_4_an_overflow_inside_the_model_is_no_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("isa", "precision"), ENGINES)
+def test_4_an_overflow_inside_the_model_is_no_number(
+    isa: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights so large that LayerNorm overflows give an error that names the pair, not a plausible score."""
-    folder = tiny_checkpoint(tmp_path / "huge")
-    profile = read_profile(folder, "huge")
-    names = {canonical: source for source, canonical, _ in tensor_table(profile)}
-    stored = {names[name]: np.array(tensor) for name, tensor in load_weights(folder, profile).items()}
-    stored[names["layers.0.ffn.down.weight"]] *= np.float32(1e25)
-    write_safetensors(folder / "model.safetensors", stored)
-    with Reranker(str(folder)) as reranker, pytest.raises(errors.NotFiniteError, match=r"'fox'.*'dog'"):
+    monkeypatch.setenv("CROSSRANK_ISA", isa)
+
+    def enlarge(weights: dict[str, np.ndarray]) -> None:
+        weights["layers.0.ffn.down.weight"] *= np.float32(1e25)
+
+    folder = changed_checkpoint(tmp_path / "huge", enlarge)
+    with (
+        Reranker(str(folder), precision=precision) as reranker,
+        pytest.raises(errors.NotFiniteError, match=r"'fox'.*'dog'"),
+    ):
         reranker.rank("fox", ["dog"])
+
+
+@pytest.mark.parametrize(("isa", "precision"), ENGINES)
+def test_4_what_only_a_lower_precision_cannot_compute_is_computed_in_fp32(
+    isa: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A weight that bf16 rounds to infinity, on an input of 0: NaN there, a number in fp32, and that one counts."""
+    monkeypatch.setenv("CROSSRANK_ISA", isa)
+
+    def break_bf16(weights: dict[str, np.ndarray]) -> None:
+        weights["layers.0.ffn.up.weight"][0] = 0
+        weights["layers.0.ffn.up.bias"][0] = -100  # of which GELU makes 0
+        weights["layers.0.ffn.down.weight"][:, 0] = np.finfo(np.float32).max
+
+    folder, texts = str(changed_checkpoint(tmp_path / "broken", break_bf16)), ["dog", "the quick brown fox"]
+    with Reranker(folder, precision="fp32") as exact, Reranker(folder, precision=precision) as reranker:
+        expected, ranking = exact.rank("fox", texts), reranker.rank("fox", texts)
+        backend = reranker._scorer.backend
+        batch = Batch.of(
+            [row for item in reranker._scorer.encoder.encode([Pair("fox", "dog")], {}) for row in item.rows]
+        )
+        assert np.isfinite(backend.run(batch)).all() == (precision != "bf16")
+        assert backend.run(batch, exact=True).tobytes() == exact._scorer.backend.run(batch).tobytes()
+    if precision == "bf16":
+        assert [(hit.index, hit.logit) for hit in ranking] == [(hit.index, hit.logit) for hit in expected]
+    assert all(math.isfinite(hit.logit) for hit in ranking)
 
 
 def test_6_empty_and_wrong_input(bundled: Reranker) -> None:

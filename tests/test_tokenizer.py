@@ -92,15 +92,16 @@ def test_the_template_is_what_the_tokenizer_does_to_a_pair(family: str, checkpoi
         ("electra", ["[SEP]"], (0, 0, 0, 1, 1)),
         ("roberta", ["</s>", "</s>"], (0, 0, 0, 0, 0)),
         ("xlm-roberta", ["</s>", "</s>"], (0, 0, 0, 0, 0)),
+        ("modernbert", ["[SEP]"], (0, 0, 0, 0, 0)),
     ],
 )
 def test_each_family_has_its_template(
     family: str, between: list[str], segments: tuple[int, ...], checkpoint: Callable[..., Path]
 ) -> None:
-    """BERT and ELECTRA part with one token and tell segments; RoBERTa and XLM-R part with two and have none."""
+    """BERT and ELECTRA tell segments; RoBERTa and XLM-R part with two tokens; ModernBERT does neither."""
     tokenizer, template, _ = load(checkpoint(family))
     assert [tokenizer.id_to_token(token) for token in template.between] == between
-    assert tokenizer.id_to_token(template.before[0]) == ("[CLS]" if family in ("bert", "electra") else "<s>")
+    assert tokenizer.id_to_token(template.before[0]) == ("<s>" if "roberta" in family else "[CLS]")
     assert template.segments == segments
     assert template.special_tokens == 2 + len(between)
 

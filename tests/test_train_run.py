@@ -65,7 +65,7 @@ def test_the_model_loads_everywhere_with_the_same_scores(finished: tuple[TrainCo
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = finished[1]
-    ours = Reranker(str(folder), cache=None).score(PAIRS, raw=True)
+    ours = Reranker(str(folder), precision="fp32", cache=None).score(PAIRS, raw=True)
     theirs = CrossEncoder(str(folder), device="cpu")
     assert type(theirs.activation_fn).__name__ == "Sigmoid"
     assert theirs.predict(PAIRS) == pytest.approx(1 / (1 + np.exp(-ours)), abs=1e-5)
@@ -248,7 +248,7 @@ def test_on_a_gpu_evaluation_ranks_with_torch_the_same(finished: tuple[TrainConf
     student = CrossEncoder(str(finished[1]), device="cpu").train()
     documents = [document for _, document in PAIRS]
     theirs = TorchRanker(student).rank("about fox", documents)
-    ours = Reranker(str(finished[1]), cache=None).rank("about fox", documents)
+    ours = Reranker(str(finished[1]), precision="fp32", cache=None).rank("about fox", documents)
     assert theirs.indices == ours.indices
     assert theirs.scores == pytest.approx(ours.scores, abs=1e-5)
     assert student.training

@@ -1,4 +1,4 @@
-// Conversion to float and packing into panels, included by fp32.inl. All of it is exact, so
+// Conversion to float and packing into panels. All of it is exact, so
 // these loops may be left to the compiler's vectoriser.
 
 inline float to_float(float v) { return v; }
@@ -62,17 +62,6 @@ inline void pack_columns(const float* src, size_t stride, int rows, int columns,
         const int count = columns - first < panel ? columns - first : panel;
         for (int r = 0; r < rows; ++r, dst += panel)
             for (int c = 0; c < panel; ++c) dst[c] = c < count ? src[r * stride + first + c] : 0.0f;
-    }
-}
-
-void pack(const void* weights, DType dtype, int out, int in, float* panels) {
-    switch (dtype) {
-        case DType::f32:
-            return pack_rows(static_cast<const float*>(weights), in, out, in, panels);
-        case DType::f16:
-            return pack_rows(static_cast<const Half*>(weights), in, out, in, panels);
-        case DType::bf16:
-            return pack_rows(static_cast<const Bfloat*>(weights), in, out, in, panels);
     }
 }
 

@@ -1,12 +1,23 @@
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 class Encoder:
     def __init__(
-        self, config: dict[str, int | float | str], weights: dict[str, NDArray[np.generic]], isa: str = "auto"
+        self,
+        config: dict[str, Any],
+        weights: dict[str, NDArray[np.generic]],
+        isa: str = "auto",
+        precision: str = "fp32",
+        packed: str = "",
     ) -> None: ...
     @property
+    def mapped(self) -> bool: ...
+    @property
     def isa(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
     @property
     def weight_bytes(self) -> int: ...
     def run(
@@ -19,3 +30,4 @@ class Encoder:
     ) -> NDArray[np.float32]: ...
 
 def isas() -> list[str]: ...
+def precisions(isa: str = "auto") -> list[str]: ...

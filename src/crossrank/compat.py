@@ -29,6 +29,7 @@ class CrossEncoder:
         model_name: a local folder or a name of the hub; None for the bundled model.
         max_length: tokens of a pair; by default what the model can read.
         device: None, "auto" or "cpu".
+        precision: "fp32" gives the original's numbers to 1e-4; for the others, "auto" among them, see `Reranker`.
         activation_fn: from logits to scores, instead of the model's own. It gets a tensor [n] where torch is loaded, as
             from sentence-transformers, else a float32 array [n].
         revision: branch, tag or commit of a model on the hub.
@@ -40,6 +41,7 @@ class CrossEncoder:
         *,
         max_length: int | None = None,
         device: str | None = None,
+        precision: str = "fp32",
         activation_fn: Activation | None = None,
         revision: str | None = None,
     ) -> None:
@@ -47,6 +49,7 @@ class CrossEncoder:
         config = OpenConfig(
             check_model(model_name),
             device=device or "auto",
+            precision=precision,
             max_length=max_length,
             cache=None,
             revision=revision,

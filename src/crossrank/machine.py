@@ -1,4 +1,4 @@
-"""What this machine offers: cores this process may use, the processor's name, memory, accelerators.
+"""What this machine offers: cores this process may use, the processor's name, memory, accelerators, a place for caches.
 
 It knows the operating system; nothing of models.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+CACHE_VARIABLE = "CROSSRANK_CACHE"
 
 
 def usable_cores() -> int:
@@ -60,3 +61,15 @@ def gpus() -> list[str]:
         lines = file.read_text().splitlines()
         names += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
     return names
+
+
+def cache_folder() -> Path | None:
+    """Where crossrank keeps what it can make again: CROSSRANK_CACHE, else the user's caches; None without a home.
+
+    It may not exist, and it may be impossible to write there.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return Path(os.environ.get(CACHE_VARIABLE) or caches / "crossrank").expanduser()
+    except RuntimeError:
+        return None

@@ -62,7 +62,8 @@ class Reranker:
         model: None or "crossrank-mini" for the bundled model, a local folder, or a name of the Hugging Face hub.
         device: "auto" or "cpu".
         backend: "auto" or "native", the C++ engine.
-        precision: "auto" or "fp32".
+        precision: "auto", "fp32", "bf16" or "int8". "auto" is the fastest that agrees with fp32, as `crossrank doctor
+            --precision` measured it for this model; where it did not, bf16 if the processor has it, else fp32.
         threads: CPU threads; by default the cores this process may use.
         batch_tokens: tokens that go through the model at a time; bounds memory.
         max_length: tokens of a pair, special tokens included; by default what the model can read.

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits
-from crossrank.checkpoint.profile import FAMILIES, read_profile
+from crossrank.checkpoint.families import FAMILIES
+from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.weights import tensor_table
 
 CORPUS = (
@@ -28,6 +29,7 @@ TOKENIZERS = {
     "electra": "ElectraTokenizer",
     "roberta": "RobertaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
+    "modernbert": "PreTrainedTokenizerFast",
 }
 
 
@@ -47,7 +49,7 @@ def tiny_checkpoint(
 
     Args:
         folder: made if it does not exist.
-        family: bert, electra, roberta or xlm-roberta.
+        family: bert, electra, roberta, xlm-roberta or modernbert.
         hidden: width; ELECTRA's embeddings are narrower, so that it has a projection.
         heads: attention heads; must divide `hidden`.
         layers: transformer layers.
@@ -62,7 +64,6 @@ def tiny_checkpoint(
     names = _special_names(family)
     classes = {"tokenizer_class": TOKENIZERS[family], "model_max_length": max_length, **names}
     _write_json(folder / "tokenizer_config.json", classes)
-    offset = 2 if family in ("roberta", "xlm-roberta") else 0
     settings = {
         "architectures": [FAMILIES[family].architecture],
         "model_type": family,
@@ -71,14 +72,11 @@ def tiny_checkpoint(
         "num_hidden_layers": layers,
         "intermediate_size": 2 * hidden,
         "vocab_size": tokenizer.get_vocab_size(),
-        "max_position_embeddings": max_length + offset,
-        "type_vocab_size": 1 if offset else 2,
+        "max_position_embeddings": max_length,
         "pad_token_id": tokenizer.token_to_id(names["pad_token"]),
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-5 if offset else 1e-12,
         "id2label": {"0": "LABEL_0"},
         "label2id": {"LABEL_0": 0},
-        **({"embedding_size": hidden // 2} if family == "electra" else {}),
+        **_own_settings(family, hidden=hidden, max_length=max_length),
     }
     _write_json(folder / "config.json", {**settings, **(config or {})})
     rng = np.random.default_rng(seed)
@@ -86,6 +84,28 @@ def tiny_checkpoint(
     weights = {source: _random(rng, source, shape) for source, _, shape in table}
     write_safetensors(folder / "model.safetensors", weights, dtype)
     return folder
+
+
+def _own_settings(family: str, *, hidden: int, max_length: int) -> dict[str, Any]:
+    """What config.json holds beside what it does for every family."""
+    if family == "modernbert":  # as on the hub; transformers 5 writes other keys
+        return {
+            "hidden_activation": "gelu",
+            "norm_eps": 1e-5,
+            "local_attention": 16,
+            "global_attn_every_n_layers": 3,
+            "global_rope_theta": 160000.0,
+            "local_rope_theta": 10000.0,
+            "classifier_pooling": "mean",
+        }
+    past_padding = family in ("roberta", "xlm-roberta")
+    return {
+        "max_position_embeddings": max_length + 2 * past_padding,
+        "type_vocab_size": 1 if past_padding else 2,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5 if past_padding else 1e-12,
+        **({"embedding_size": hidden // 2} if family == "electra" else {}),
+    }
 
 
 def write_safetensors(file: Path, tensors: dict[str, NDArray[np.float32]], dtype: str = "F32") -> None:
@@ -134,11 +154,11 @@ def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDAr
     # pairs, and fp32 rounding stays far below that.
     deviation = 1.5 / shape[-1] ** 0.5 if len(shape) > 1 else 0.2
     values = rng.normal(0.0, deviation, shape).astype(np.float32)
-    return values + np.float32("LayerNorm.weight" in name)
+    return values + np.float32(name.endswith(("LayerNorm.weight", "norm.weight")))
 
 
 def _special_names(family: str) -> dict[str, str]:
-    if family in ("bert", "electra"):
+    if family in ("bert", "electra", "modernbert"):
         return {f"{name}_token": f"[{name.upper()}]" for name in ("cls", "sep", "pad", "unk", "mask")}
     named = {"bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
     return {f"{name}_token": token for name, token in named.items()}
@@ -148,7 +168,7 @@ def _tokenizer(family: str) -> Any:
     """A real tokenizer of the family's kind, with a vocabulary from a few sentences."""
     if family in ("bert", "electra"):
         return _wordpiece()
-    return _byte_bpe() if family == "roberta" else _unigram()
+    return _unigram() if family == "xlm-roberta" else _byte_bpe(family)
 
 
 def _words() -> list[str]:
@@ -179,20 +199,29 @@ def _wordpiece() -> Any:
     return tokenizer
 
 
-def _byte_bpe() -> Any:
+def _byte_bpe(family: str) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+    cls, pad, sep, unk, mask = (
+        _special_names(family)[f"{name}_token"] for name in ("cls", "pad", "sep", "unk", "mask")
+    )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=500,
         show_progress=False,
-        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        special_tokens=[cls, pad, sep, unk, mask],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    tokenizer.post_processor = (
+        processors.RobertaProcessing((sep, 2), (cls, 0), add_prefix_space=False)
+        if family == "roberta"
+        else processors.TemplateProcessing(
+            single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B {sep}", special_tokens=[(cls, 0), (sep, 2)]
+        )
+    )
     return tokenizer
 
 

@@ -1,4 +1,4 @@
-"""The C++ engine on the CPU: packed tokens, fp32, the fastest instruction set that this processor has.
+"""The C++ engine on the CPU: packed tokens, fp32, bf16 or int8, the fastest instruction set that this processor has.
 
 It knows profiles, weights and batches; not texts, pairs or caches.
 """
@@ -6,9 +6,13 @@ It knows profiles, weights and batches; not texts, pairs or caches.
 import os
 import threading
 from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 from crossrank import _native
 from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits
+from crossrank.checkpoint.families import HeadStep, NormStep
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor
 from crossrank.errors import CheckpointError, UsageError
@@ -17,33 +21,72 @@ from crossrank.machine import usable_cores
 ISA_VARIABLE = "CROSSRANK_ISA"
 BATCH_TOKENS = 16_384  # about a second of a small model in fp32: deadlines and Ctrl-C are looked at in between
 ROWS_MAX = 4_096
+UNBOUNDED = 2**31 - 1  # a window that hides nothing
 
 
 class NativeBackend:
-    """A BERT-family encoder with its head; see native/encoder.cpp for the arithmetic."""
+    """An encoder of any known family with its head; see native/encoder.cpp for the arithmetic."""
 
     def __init__(
         self,
         profile: ModelProfile,
         weights: Mapping[str, Tensor],
         *,
+        precision: str = "auto",
         threads: int | None = None,
         batch_tokens: int | None = None,
+        packed: str = "",
     ) -> None:
-        self._encoder = _native.Encoder(_config(profile), dict(weights), isa=wanted_isa())
+        self._open = partial(_native.Encoder, _config(profile), dict(weights), isa=wanted_isa())
+        self._encoder = self._open(precision=chosen_precision(precision), packed=packed)
         self._threads = usable_cores() if threads is None else int(threads)
         self.limits = Limits(tokens_max=int(batch_tokens or BATCH_TOKENS), rows_max=ROWS_MAX)
-        self.facts = BackendFacts("native", "cpu", "fp32", self._threads, self._encoder.isa)
+        self.facts = BackendFacts("native", "cpu", self._encoder.precision, self._threads, self._encoder.isa)
 
-    def run(self, batch: Batch, *, exact: bool = False) -> Logits:  # noqa: ARG002 - always fp32
+    def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]; the same bits for the same row in any batch."""
         interruptible = threading.current_thread() is threading.main_thread()
+        encoder = self._exact if exact else self._encoder
         try:
-            return self._encoder.run(batch.ids, batch.segments, batch.offsets, self._threads, interruptible)
+            return encoder.run(batch.ids, batch.segments, batch.offsets, self._threads, interruptible)
         except ValueError as exc:  # an id that the weights do not know: the tokenizer was made for another model
             raise CheckpointError(
                 f"The tokenizer and the weights of the model do not belong together: {exc}. Download it again."
             ) from exc
+
+    @cached_property
+    def _exact(self) -> _native.Encoder:
+        """The same weights in fp32, made when they are first needed; two threads may both make them, and one stays."""
+        return self._encoder if self._encoder.precision == "fp32" else self._open(precision="fp32")
+
+
+def engine_file() -> Path:
+    """The compiled engine."""
+    return Path(_native.__file__)
+
+
+def used_isa() -> str:
+    """The instruction set that models run on."""
+    wanted = wanted_isa()
+    return _native.isas()[0] if wanted == "auto" else wanted
+
+
+def precisions() -> list[str]:
+    """What models can run in on that instruction set, the fastest first."""
+    return _native.precisions(used_isa())
+
+
+def chosen_precision(wanted: str) -> str:
+    """What was asked for, if this processor has it; for "auto", what is both fast and close to fp32 with any model."""
+    has = precisions()
+    if wanted == "auto":
+        return "bf16" if "bf16" in has else "fp32"
+    if wanted not in has:
+        raise UsageError(
+            f"precision={wanted!r}: this processor ({used_isa()}) runs {', '.join(has)}. Give one of them, or 'auto' "
+            "for the fastest that agrees with fp32."
+        )
+    return wanted
 
 
 def wanted_isa() -> str:
@@ -56,16 +99,30 @@ def wanted_isa() -> str:
     return wanted
 
 
-def _config(profile: ModelProfile) -> dict[str, int | float | str]:
+def _config(profile: ModelProfile) -> dict[str, Any]:
+    layout = profile.layout
     return {
         "hidden": profile.hidden,
         "heads": profile.heads,
-        "layers": profile.layers,
         "intermediate": profile.intermediate,
-        "labels": profile.labels,
-        "activation": profile.activation,
-        "head_activation": profile.family.head_activation,
-        "norm_eps": profile.norm_eps,
+        "activation": layout.activation,
+        "norm_eps": layout.norm_eps,
+        "positions": profile.positions,
         "position_offset": profile.position_offset,
         "pad_id": profile.pad_id if profile.family.positions_from_padding else -1,
+        "segments": profile.segments,
+        "norm_first": layout.norm_first,
+        "gated": layout.gated,
+        "attention_bias": layout.attention_bias,
+        "ffn_bias": layout.ffn_bias,
+        "norm_bias": layout.norm_bias,
+        "layers": [(s.theta, UNBOUNDED if s.window is None else s.window) for s in layout.sights],
+        "pooling": profile.pooling,
+        "head": [_step(step) for step in profile.head],
     }
+
+
+def _step(step: HeadStep) -> dict[str, Any]:
+    if isinstance(step, NormStep):
+        return {"norm_eps": step.eps, "bias": step.bias}
+    return {"out": step.out, "activation": step.activation, "bias": step.bias}

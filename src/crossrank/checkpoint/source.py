@@ -24,6 +24,8 @@ WANTED = (  # nothing else is fetched: no pickles, no copies of the weights in o
     "model.safetensors",
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
+    "[0-9]*_*/config.json",  # the modules of sentence-transformers: 1_Pooling, 2_Dense
+    "[0-9]*_*/model.safetensors",
 )
 REMOTE_PREFIXES = ("http://", "https://", "cohere:", "voyage:", "jina:")
 

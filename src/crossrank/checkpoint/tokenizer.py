@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from crossrank.checkpoint.profile import ModelProfile, read_json
+from crossrank.checkpoint.profile import ModelProfile
+from crossrank.checkpoint.settings import read_json
 from crossrank.errors import CheckpointError
 
 PARALLELISM = "TOKENIZERS_PARALLELISM"
@@ -83,9 +84,9 @@ def read_template(tokenizer: Tokenizer, profile: ModelProfile) -> PairTemplate:
     types = probe.type_ids
     after = types[document[-1] + 1]
     segments = (types[0], types[query[0]], types[query[-1] + 1], types[document[0]], after)
-    if not profile.family.has_segments or profile.segments == 1:
+    if not profile.family.has_segments or profile.segments <= 1:
         segments = (0, 0, 0, 0, 0)
-    if max(segments) >= profile.segments:
+    if max(segments) >= max(profile.segments, 1):
         raise CheckpointError(
             f"The tokenizer of {profile.name!r} marks the parts of a pair as {segments}, its weights know "
             f"{profile.segments} segments: they belong to different models"

@@ -4,21 +4,24 @@ It knows safetensors files and the families' tensor names; not what is computed 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.checkpoint.profile import ModelProfile, read_json
+from crossrank.checkpoint.families import NormStep
+from crossrank.checkpoint.profile import ModelProfile
+from crossrank.checkpoint.settings import read_json
 from crossrank.errors import CheckpointError, WeightsError
 
 Tensor = NDArray[Any]  # float32, float16, or uint16 that holds the bits of a bfloat16
 
 DTYPES: Mapping[str, str] = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+SINGLE = "model.safetensors"
 BUFFERS = ("position_ids", "token_type_ids")  # saved by older transformers; constants, no weights
-PREFIXES: Mapping[str, str] = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "electra": "electra."}
+POOLER = ("pooler.dense.weight", "pooler.dense.bias")  # of a body whose modules pool by themselves: not read
 NAMED_MAX = 12  # tensors that an error lists
 
 
@@ -30,21 +33,24 @@ def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
         WeightsError: tensors missing, unused, of another shape or of a type that is no float.
     """
     stored: dict[str, Tensor] = {}
-    for file in _files(folder):
-        for name, tensor in _tensors(file):
-            if _modern(name) in stored:
+    for prefix, file in _files(folder, profile):
+        for inside, tensor in _tensors(file):
+            name = prefix + _modern(inside)
+            if name in stored:
                 raise WeightsError(
-                    f"{file} holds {name} a second time, so nobody can tell which is meant. Save it again."
+                    f"{file} holds {inside} a second time, so nobody can tell which is meant. Save it again."
                 )
-            stored[_modern(name)] = tensor
+            stored[name] = tensor
     table = tensor_table(profile)
-    missing = [source for source, _, _ in table if source not in stored]
-    unused = sorted(set(stored) - {source for source, _, _ in table})
-    unused = [name for name in unused if name.rsplit(".", 1)[-1] not in BUFFERS]
+    known = {entry.source for entry in table}
+    missing = [entry.source for entry in table if entry.source not in stored]
+    unused = [name for name in sorted(set(stored) - known) if name.rsplit(".", 1)[-1] not in BUFFERS]
+    if profile.modular:
+        unused = [name for name in unused if name not in POOLER]
     if missing or unused:
-        head = [name for name in missing if name.startswith("classifier") or ".pooler." in name]
+        head = [name for name in missing if name.startswith(tuple(step.source for step in profile.head))]
         raise WeightsError(
-            f"The weights of {profile.name!r} do not fit a {profile.family.architecture}: "
+            f"The weights of {profile.name!r} do not fit a {profile.architecture}: "
             f"missing {_list(missing)}; unused {_list(unused)}. "
             + ("Without its head the model would give random scores. " if head else "")
             + "Use a checkpoint that was trained and saved as a reranker."
@@ -56,42 +62,100 @@ def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
     ]
     if wrong:
         raise WeightsError(f"The weights of {profile.name!r} contradict its config.json: {_list(wrong)}.")
-    return {canonical: stored[source] for source, canonical, _ in table}
+    return {
+        canonical: part
+        for source, canonicals, _ in table
+        for canonical, part in zip(canonicals, np.split(stored[source], len(canonicals)), strict=True)
+    }
 
 
-def tensor_table(profile: ModelProfile) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Every tensor of the architecture: its name in the file, its canonical name, its shape."""
-    p, h, e = PREFIXES[profile.family.name], profile.hidden, profile.embedding
-    table: list[tuple[str, str, tuple[int, ...]]] = [
-        (f"{p}embeddings.word_embeddings.weight", "embeddings.word", (profile.vocabulary, e)),
-        (f"{p}embeddings.position_embeddings.weight", "embeddings.position", (profile.positions, e)),
-        (f"{p}embeddings.token_type_embeddings.weight", "embeddings.type", (profile.segments, e)),
-    ]
+class Entry(NamedTuple):
+    """A tensor of a checkpoint: its name there, the canonical names of what its rows are in equal parts, its shape."""
 
-    def affine(source: str, canonical: str, *weight: int) -> None:
-        table.append((f"{source}.weight", f"{canonical}.weight", weight))
-        table.append((f"{source}.bias", f"{canonical}.bias", weight[:1]))
+    source: str
+    canonicals: tuple[str, ...]
+    shape: tuple[int, ...]
 
-    affine(f"{p}embeddings.LayerNorm", "embeddings.norm", e)
-    if e != h:
-        affine(f"{p}embeddings_project", "embeddings.project", h, e)
-    for layer in range(profile.layers):
-        source, canonical = f"{p}encoder.layer.{layer}", f"layers.{layer}"
-        for part in ("query", "key", "value"):
-            affine(f"{source}.attention.self.{part}", f"{canonical}.attention.{part}", h, h)
-        affine(f"{source}.attention.output.dense", f"{canonical}.attention.output", h, h)
-        affine(f"{source}.attention.output.LayerNorm", f"{canonical}.attention.norm", h)
-        affine(f"{source}.intermediate.dense", f"{canonical}.ffn.up", profile.intermediate, h)
-        affine(f"{source}.output.dense", f"{canonical}.ffn.down", h, profile.intermediate)
-        affine(f"{source}.output.LayerNorm", f"{canonical}.ffn.norm", h)
-    pooled = profile.family.name == "bert"  # BERT's pooler is the inner layer that the others keep in their head
-    affine(f"{p}pooler.dense" if pooled else "classifier.dense", "head.dense", h, h)
-    affine("classifier" if pooled else "classifier.out_proj", "head.output", profile.labels, h)
+
+def tensor_table(profile: ModelProfile) -> list[Entry]:
+    """Every tensor of the architecture.
+
+    Canonical names are the engine's: a norm is called after what was added to the residual stream before it, be it the
+    last norm of its layer or the first one of the next.
+    """
+    prefix = "" if profile.modular else profile.family.prefix
+    table = BODIES[profile.family.tensors](profile, prefix)
+    columns = profile.hidden
+    for i, step in enumerate(profile.head):
+        shape = (columns,) if isinstance(step, NormStep) else (step.out, columns)
+        table += _affine(step.source, f"head.{i}", *shape, bias=step.bias)
+        columns = shape[0]
     return table
 
 
-def _files(folder: Path) -> list[Path]:
-    if (single := folder / "model.safetensors").is_file():
+def _bert(profile: ModelProfile, prefix: str) -> list[Entry]:
+    p, h, e = prefix, profile.hidden, profile.embedding
+    table = [
+        Entry(f"{p}embeddings.word_embeddings.weight", ("embeddings.word",), (profile.vocabulary, e)),
+        Entry(f"{p}embeddings.position_embeddings.weight", ("embeddings.position",), (profile.positions, e)),
+        Entry(f"{p}embeddings.token_type_embeddings.weight", ("embeddings.type",), (profile.segments, e)),
+        *_affine(f"{p}embeddings.LayerNorm", "embeddings.norm", e),
+    ]
+    if e != h:
+        table += _affine(f"{p}embeddings_project", "embeddings.project", h, e)
+    for i in range(profile.layers):
+        source, layer = f"{p}encoder.layer.{i}", f"layers.{i}"
+        for part in ("query", "key", "value"):
+            table += _affine(f"{source}.attention.self.{part}", f"{layer}.attention.{part}", h, h)
+        table += _affine(f"{source}.attention.output.dense", f"{layer}.attention.output", h, h)
+        table += _affine(f"{source}.attention.output.LayerNorm", f"{layer}.attention.norm", h)
+        table += _affine(f"{source}.intermediate.dense", f"{layer}.ffn.up", profile.intermediate, h)
+        table += _affine(f"{source}.output.dense", f"{layer}.ffn.down", h, profile.intermediate)
+        table += _affine(f"{source}.output.LayerNorm", f"{layer}.ffn.norm", h)
+    return table
+
+
+def _modernbert(profile: ModelProfile, prefix: str) -> list[Entry]:
+    p, h, inner, layout = prefix, profile.hidden, profile.intermediate, profile.layout
+    attention, ffn, norm = layout.attention_bias, layout.ffn_bias, layout.norm_bias
+    table = [
+        Entry(f"{p}embeddings.tok_embeddings.weight", ("embeddings.word",), (profile.vocabulary, h)),
+        *_affine(f"{p}embeddings.norm", "embeddings.norm", h, bias=norm),
+    ]
+    for i in range(profile.layers):
+        source, layer = f"{p}layers.{i}", f"layers.{i}"
+        qkv = tuple(f"{layer}.attention.{part}" for part in ("query", "key", "value"))
+        after = f"{p}layers.{i + 1}.attn_norm" if i + 1 < profile.layers else f"{p}final_norm"
+        table += _affine(f"{source}.attn.Wqkv", qkv, 3 * h, h, bias=attention)
+        table += _affine(f"{source}.attn.Wo", f"{layer}.attention.output", h, h, bias=attention)
+        table += _affine(f"{source}.mlp_norm", f"{layer}.attention.norm", h, bias=norm)
+        table += _affine(f"{source}.mlp.Wi", (f"{layer}.ffn.up", f"{layer}.ffn.gate"), 2 * inner, h, bias=ffn)
+        table += _affine(f"{source}.mlp.Wo", f"{layer}.ffn.down", h, inner, bias=ffn)
+        table += _affine(after, f"{layer}.ffn.norm", h, bias=norm)
+    return table
+
+
+BODIES: Mapping[str, Callable[[ModelProfile, str], list[Entry]]] = {"bert": _bert, "modernbert": _modernbert}
+
+
+def _affine(source: str, canonical: str | tuple[str, ...], *weight: int, bias: bool = True) -> list[Entry]:
+    names = (canonical,) if isinstance(canonical, str) else canonical
+    entries = [Entry(f"{source}.weight", tuple(f"{name}.weight" for name in names), weight)]
+    if bias:
+        entries.append(Entry(f"{source}.bias", tuple(f"{name}.bias" for name in names), weight[:1]))
+    return entries
+
+
+def _files(folder: Path, profile: ModelProfile) -> list[tuple[str, Path]]:
+    """Each file with what its tensors' names are preceded by: those of a module stand in its folder."""
+    modules = dict.fromkeys(step.source.split("/")[0] for step in profile.head) if profile.modular else {}
+    if absent := [f"{module}/{SINGLE}" for module in modules if not (folder / module / SINGLE).is_file()]:
+        raise CheckpointError(f"{folder} lacks the weight files {', '.join(absent)}. Download the model again.")
+    return [("", file) for file in _body(folder)] + [(f"{module}/", folder / module / SINGLE) for module in modules]
+
+
+def _body(folder: Path) -> list[Path]:
+    if (single := folder / SINGLE).is_file():
         return [single]
     if (index := folder / "model.safetensors.index.json").is_file():
         content = read_json(index)

@@ -5,6 +5,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,11 +18,49 @@ EXTRAS = {"torch": "torch", "onnx": "onnxruntime", "eval": "ir_measures", "train
 SCHEMA_VERSION = 1
 
 
-@click.command("doctor")
+EXAMPLES = """\b
+Examples:
+  crossrank doctor
+  crossrank doctor --precision BAAI/bge-reranker-base
+  crossrank doctor --precision ./mine --data my-collection --limit 100
+"""
+
+
+@click.command("doctor", epilog=EXAMPLES)
 @click.argument("model", required=False)
+@click.option("--precision", is_flag=True, help="Measure each precision: its speed, and its agreement with fp32.")
+@click.option(
+    "--data", metavar="FOLDER", type=click.Path(path_type=Path), help="Measure on a set in BEIR layout, not on probes."
+)
+@click.option("--split", metavar="NAME", help="Judgements: FOLDER/qrels/NAME.tsv; else those of test.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N judged queries of the set.")
+@click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(model: str | None, *, as_json: bool) -> None:
-    """Show what this machine has and which path the engine would take for MODEL (the bundled one without it)."""
+def command(
+    model: str | None,
+    *,
+    precision: bool,
+    data: Path | None,
+    split: str | None,
+    limit: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Show what this machine has and which path the engine would take for MODEL (the bundled one without it).
+
+    With --precision, measure instead how fast each precision is here, and how far its scores and rankings agree with
+    those of fp32: on probes that come with crossrank, or on --data. The verdict is kept: from then on precision "auto",
+    the default, opens MODEL in the fastest precision that agrees.
+    """
+    if precision:
+        from crossrank.cli.doctor_precision import examine
+
+        if data is None and (split or limit):
+            raise click.UsageError("--split and --limit are for --data FOLDER.")
+        examine(model, data, split=split or "test", limit=limit, threads=threads, as_json=as_json)
+        return
+    if data is not None or split or limit or threads:
+        raise click.UsageError("--data, --split, --limit and --threads are for --precision.")
     facts = {**_machine(), **_engine(model)}
     if as_json:
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **facts}, indent=2, ensure_ascii=False))
@@ -37,6 +76,8 @@ def _shown(name: str, value: Any) -> tuple[str, Any]:
             return "memory", "unknown" if value is None else f"{value / 2**30:.1f} GiB"
         case "extras":
             return name, [f"{extra} ({number})" for extra, number in value.items()]
+        case "precision_measured_on":
+            return name, value or "nothing; --precision does it"
         case _:
             return name, value
 
@@ -63,12 +104,21 @@ def _machine() -> dict[str, Any]:
 
 
 def _engine(model: str | None) -> dict[str, Any]:
-    from crossrank.engine.open import OpenConfig, open_scorer
+    from crossrank.checkpoint.source import locate
+    from crossrank.engine.open import OpenConfig, available_precisions, open_scorer
+    from crossrank.engine.precision import kept
 
     scorer = open_scorer(OpenConfig(model))
     facts = scorer.backend.facts
-    path = f"{facts.backend} on {facts.device}, {facts.detail}, {facts.precision}, {facts.threads} threads"
-    return {"model": scorer.profile.name, "family": scorer.profile.family.name, "path": path}
+    isa, precisions = available_precisions()
+    verdict = kept(locate(model).folder, isa, precisions)
+    return {
+        "model": scorer.profile.name,
+        "family": scorer.profile.family.name,
+        "precisions": precisions,
+        "precision_measured_on": None if verdict is None else verdict.on,
+        "path": f"{facts.backend} on {facts.device}, {facts.detail}, {facts.precision}, {facts.threads} threads",
+    }
 
 
 def _version(module: str) -> str:

@@ -10,6 +10,7 @@ from crossrank.cli.eval_inputs import Stage, further_runs, identity, labels, mea
 from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.eval_table import print_evaluation
 from crossrank.cli.progress import waiting
+from crossrank.engine.open import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.evaluate import evaluate
@@ -58,6 +59,12 @@ Examples:
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N judged queries.")
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
+@click.option(
+    "--precision",
+    type=click.Choice(CHOICES["precision"]),
+    default="auto",
+    help="What models compute in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
+)
 @click.option("--out", metavar="DIR", type=FILE, help="Keep results there: report, JSON, runs; continue from there.")
 @click.option("--plots", is_flag=True, help="Draw differences by query, and quality against time, into --out.")
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
@@ -79,6 +86,7 @@ def command(
     limit: int | None,
     max_length: int | None,
     threads: int | None,
+    precision: str,
     out: Path | None,
     plots: bool,
     as_json_: bool,
@@ -115,7 +123,9 @@ def command(
         shown = stack.enter_context(QueriesShown(len(named), out))
         evaluation = evaluate(
             {
-                label: stack.enter_context(open_model(model, max_length=max_length, threads=threads))
+                label: stack.enter_context(
+                    open_model(model, max_length=max_length, threads=threads, precision=precision)
+                )
                 for label, model in named.items()
             },
             collection,
@@ -124,7 +134,11 @@ def command(
             measures=names,
             queries_max=limit,
             folder=out,
-            identities={label: identity(model, max_length=max_length) for label, model in named.items()} if out else {},
+            identities={
+                label: identity(model, max_length=max_length, precision=precision) for label, model in named.items()
+            }
+            if out
+            else {},
             on_query=shown,
         )
     written = [] if out is None else [*write_files(evaluation, out), *(write_plots(evaluation, out) if plots else [])]

@@ -30,5 +30,5 @@ def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]], *, exp
 
 def _aligned(column: list[str]) -> list[str]:
     width = max(map(len, column))
-    numbers = all(cell[:1].isdigit() for cell in column[1:])
+    numbers = all(cell.lstrip("+-")[:1].isdigit() for cell in column[1:])
     return [cell.rjust(width) if numbers else cell.ljust(width) for cell in column]

@@ -10,6 +10,7 @@ from crossrank.arguments import check_query
 from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
 from crossrank.cli.show import print_json, print_tsv
+from crossrank.engine.open import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.reranker import Reranker
 
@@ -42,6 +43,12 @@ Examples:
     help="If the model cannot read all of a document: its best window counts (the default), its end is cut, or stop.",
 )
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
+@click.option(
+    "--precision",
+    type=click.Choice(CHOICES["precision"]),
+    default="auto",
+    help="What the model computes in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(
@@ -57,6 +64,7 @@ def command(
     max_length: int | None,
     long_documents: str,
     threads: int | None,
+    precision: str,
     as_json: bool,
     as_table: bool,
 ) -> None:
@@ -81,6 +89,7 @@ def command(
             max_length=max_length,
             long_documents=long_documents,  # type: ignore[arg-type] # click.Choice has checked it
             threads=threads,
+            precision=precision,
             cache=None,
         )
     with reranker, waiting(f"Ranking {len(documents):,} documents"):

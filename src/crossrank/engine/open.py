@@ -12,12 +12,14 @@ from typing import Any
 
 from crossrank.backends.contract import BackendFacts
 from crossrank.checkpoint.profile import ModelProfile, read_profile
-from crossrank.checkpoint.source import locate
+from crossrank.checkpoint.source import WANTED, locate
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.cache import MemoryCache, ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
 from crossrank.engine.encode import EncodeConfig, Encoder
+from crossrank.engine.packed import packed_file
+from crossrank.engine.precision import kept
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageError
 
@@ -48,7 +50,7 @@ class OpenConfig:
 CHOICES = {
     "device": ("auto", "cpu"),
     "backend": ("auto", "native"),
-    "precision": ("auto", "fp32"),
+    "precision": ("auto", "fp32", "bf16", "int8"),
     "long_documents": ("chunk", "truncate", "error"),
 }
 COUNTS = {  # least, most, whether it may be left out
@@ -66,7 +68,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
         ModelError: the model cannot be found, read or scored.
     """
-    from crossrank.backends.native import NativeBackend  # loads the compiled engine
+    from crossrank.backends.native import NativeBackend, engine_file, used_isa  # loads the compiled engine
 
     _check(config)
     source = locate(config.model, revision=config.revision)
@@ -82,7 +84,15 @@ def open_scorer(config: OpenConfig) -> Scorer:
     )
     encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
     weights = load_weights(source.folder, profile)
-    backend = NativeBackend(profile, weights, threads=config.threads, batch_tokens=config.batch_tokens)
+    precision = resolved_precision(source.folder, config.precision)
+    backend = NativeBackend(
+        profile,
+        weights,
+        precision=precision,
+        threads=config.threads,
+        batch_tokens=config.batch_tokens,
+        packed=packed_file(source.folder, engine_file(), used_isa(), precision),
+    )
     log.info("opened %s: %s", source.name, backend.facts)
     cache = MemoryCache() if config.cache == "memory" else config.cache
     assert cache is None or not isinstance(cache, str), "bug: an unchecked cache spec"
@@ -90,6 +100,24 @@ def open_scorer(config: OpenConfig) -> Scorer:
     shared = cache is not None and config.cache != "memory"
     identity = fingerprint(source.folder, encode, backend.facts) if shared else b""
     return Scorer(profile, encoder, backend, cache, identity)
+
+
+def available_precisions() -> tuple[str, list[str]]:
+    """The instruction set that models run on here, and the precisions it has, the fastest first."""
+    from crossrank.backends.native import precisions, used_isa
+
+    return used_isa(), precisions()
+
+
+def resolved_precision(folder: Path, wanted: str) -> str:
+    """What "auto" is for the model in `folder` on this machine; another precision as it is, if the processor has it."""
+    from crossrank.backends.native import chosen_precision
+
+    verdict = kept(folder, *available_precisions()) if wanted == "auto" else None
+    if verdict is None:
+        return chosen_precision(wanted)
+    log.info("precision auto is %s: the fastest that agrees with fp32 on %s", verdict.fastest, verdict.on)
+    return verdict.fastest
 
 
 def refuse_instruction(name: str, instruction: str | None) -> None:
@@ -104,8 +132,8 @@ def fingerprint(folder: Path, encode: EncodeConfig, facts: BackendFacts) -> byte
     """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it."""
     computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
     digest = blake2b(repr((CUTTING_VERSION, encode, computed_by)).encode(), digest_size=32)
-    for file in sorted([*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.safetensors")]):
-        digest.update(f"{file.name}:{file.stat().st_size}:".encode())
+    for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):
+        digest.update(f"{file.relative_to(folder)}:{file.stat().st_size}:".encode())
         with file.open("rb") as content:
             while block := content.read(1 << 20):
                 digest.update(block)

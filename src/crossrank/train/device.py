@@ -1,9 +1,15 @@
 """What a run computes on: "auto" of the config resolved once, here. It knows torch and the machine; not data."""
 
+import ctypes
+import os
+import platform
+import shutil
 from dataclasses import dataclass
 
 from crossrank.errors import MissingExtra, UsageError
 from crossrank.train.options import StepsConfig
+
+MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2  # mallopt's options, malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ def resolve_device(config: StepsConfig) -> Device:
     """What the config asks for, as far as this machine has it.
 
     Raises:
-        UsageError: a GPU or bfloat16 is asked for and not there.
+        UsageError: a GPU, bfloat16 or a compiler is asked for and not there.
         MissingExtra: torch is not installed.
     """
     try:
@@ -49,6 +55,11 @@ def resolve_device(config: StepsConfig) -> Device:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     on_gpu = has_gpu and config.device != "cpu"
+    if config.compile and not on_gpu and not _compiler():
+        raise UsageError(
+            "train.compile is true, but there is no C++ compiler for torch.compile (g++, c++, clang++ or $CXX). "
+            "Install one, or give compile = false: the steps are slower, the result is as good."
+        )
     can_bf16 = torch.cuda.is_bf16_supported() if on_gpu else _cpu_has_bf16()
     if config.bf16 == "on" and on_gpu and not can_bf16:
         raise UsageError("train.bf16 is 'on', but this GPU has no bfloat16. Give bf16 = 'auto' or 'off'.")
@@ -60,6 +71,22 @@ def resolve_device(config: StepsConfig) -> Device:
         torch.get_num_threads(),
         torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads",
     )
+
+
+def keep_memory() -> None:
+    """Have glibc keep the memory that a step frees for the next step.
+
+    By default blocks above 32 MiB go back to the kernel at once and come again as zeroed pages: a fifth of a step on a
+    CPU (measured: 39 to 48 pairs/s with all-MiniLM-L6-v2 on two cores). Elsewhere than on glibc it does nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 2**28)):
+            libc.mallopt(option, value)
+
+
+def _compiler() -> str | None:
+    return next(filter(None, map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "c++", "clang++"))), None)
 
 
 def _cpu_has_bf16() -> bool:

@@ -116,4 +116,4 @@ def _ranker(model: str, rankers: Rankers) -> tuple[Ranker, str]:
     from crossrank.reranker import Reranker
 
     folder = model_folder(model)
-    return Reranker(str(folder), cache=None), model_fingerprint(folder)
+    return Reranker(str(folder), cache=None, precision="fp32"), model_fingerprint(folder)

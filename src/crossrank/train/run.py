@@ -14,7 +14,7 @@ from crossrank.train.base import model_folder
 from crossrank.train.card import Told, write_card
 from crossrank.train.checkpoints import averaged, checkpoints, scheduled
 from crossrank.train.config import TrainConfig
-from crossrank.train.device import Device, resolve_device
+from crossrank.train.device import Device, keep_memory, resolve_device
 from crossrank.train.events import Emit, Saved, ignore
 from crossrank.train.interrupt import TrainingInterrupted, stop_asked
 from crossrank.train.log import read_log
@@ -54,6 +54,8 @@ def train(config: TrainConfig, *, resume: bool = False, emit: Emit = ignore, ran
         TrainingInterrupted: Ctrl-C or SIGTERM; the run can be continued.
     """
     device = resolve_device(config.train)
+    if device.name == "cpu":
+        keep_memory()
     base = model_folder(config.model.base)
     sets = read_sets(config)
     material = read_material(config, emit, query_texts(sets))

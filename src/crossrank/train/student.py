@@ -68,6 +68,8 @@ def open_student(folder: Path, whole: TrainConfig, device: Device) -> Any:
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = whole.train.dropout
+    if whole.train.compile:
+        student.model.compile(dynamic=True)  # lengths differ from step to step
     return student
 
 

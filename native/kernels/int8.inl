@@ -1,0 +1,205 @@
+// Dense layers in int8, the rest in fp32. A file for an instruction set defines LANES, TILE_ROWS,
+// KERNELS and KERNELS_ISA, includes kernels.h and vectors.inl, and says how integers multiply:
+//
+//   Digit, Weight   what rows and weights are kept as
+//   digit_offset    what a Digit is above its integer, where the multiplication wants no signs
+//   group_of(in)    of how many columns of x the weights lie side by side; it divides depth_of(in)
+//   nearest(v)      the nearest integers, ties to even
+//   multiply_digits a tile of sums: digits times weights, on top of what each column starts from
+//
+// Both operands are symmetric, -127 to 127 of the largest magnitude: one scale for each column of
+// the result, fixed when it is packed, and one for each row of x, found when it comes. Integers add
+// up exactly, so every instruction set has the same sums, whatever their order.
+
+namespace crossrank {
+namespace {
+
+constexpr int tile_rows = TILE_ROWS;
+constexpr int panel = 2 * lanes;
+static_assert(column_padding % panel == 0);
+
+using Value = float;
+
+#include "convert.inl"
+#include "attention.inl"
+#include "norm.inl"
+
+inline vec value_gelu(vec x) { return gelu(x); }
+
+#include "values.inl"
+
+constexpr float most_int8 = 127.0f;
+constexpr int depth_step = 64;  // columns of x are rounded up to so many; their weights are zero
+
+typedef Digit digits __attribute__((vector_size(lanes * sizeof(Digit))));
+
+inline int depth_of(int in) { return int(round_up(in, depth_step)); }
+
+// An odd number of cache lines, so that the rows of a tile do not compete for the same cache sets.
+inline size_t digit_stride(int in) {
+    return (round_up(in * sizeof(Digit), 64) | 64) / sizeof(Digit);
+}
+
+// For each panel of columns: the weights, the sums to start from, and the scales.
+inline size_t panel_weights(int in) { return size_t(depth_of(in)) * panel * sizeof(Weight); }
+
+inline size_t panel_bytes(int in) { return panel_weights(in) + panel * 2 * sizeof(float); }
+
+size_t block_bytes(int in) { return column_padding / panel * panel_bytes(in); }
+
+// The largest magnitude, by its bits: they are ordered like the numbers, and those of a NaN are
+// above all others.
+inline uint32_t larger_bits(uint32_t most, float v) {
+    uint32_t magnitude;
+    __builtin_memcpy(&magnitude, &v, sizeof magnitude);
+    magnitude &= 0x7fffffff;
+    return magnitude > most ? magnitude : most;
+}
+
+inline float factor_to_int8(float most) { return most > 0 ? most_int8 / most : 0.0f; }
+
+template <class T>
+void pack_column(const T* weights, int in, int c, Weight* to, int32_t* start, float* scale) {
+    uint32_t most = 0;
+    for (int k = 0; k < in; ++k) most = larger_bits(most, to_float(weights[k]));
+    const vec factor = splat(factor_to_int8(as_float(most)));
+    const int group = group_of(in);
+    int32_t sum = 0;
+    for (int k = 0; k < in; k += lanes) {
+        const int count = in - k < lanes ? in - k : lanes;
+        float floats[lanes] = {};
+        for (int i = 0; i < count; ++i) floats[i] = to_float(weights[k + i]);
+        const ivec integers = nearest(load(floats) * factor);
+        for (int i = 0; i < count; ++i) {
+            const int at = k + i, which = at / group;
+            to[(size_t(which) * panel + c) * group + (at - which * group)] = Weight(integers[i]);
+            sum += Weight(integers[i]);
+        }
+    }
+    *start = -digit_offset * sum;
+    *scale = as_float(most) / most_int8;
+}
+
+template <class T>
+void pack_weights(const T* weights, int out, int in, char* panels) {
+    const size_t bytes = panel_bytes(in);
+    __builtin_memset(panels, 0, round_up(out, column_padding) / panel * bytes);
+    for (int c = 0; c < out; ++c) {
+        char* to = panels + c / panel * bytes;
+        int32_t* start = reinterpret_cast<int32_t*>(to + panel_weights(in));
+        float* scales = reinterpret_cast<float*>(start + panel);
+        const int at = c % panel;
+        pack_column(weights + size_t(c) * in, in, at, reinterpret_cast<Weight*>(to), start + at,
+                    scales + at);
+    }
+}
+
+void pack(const void* weights, DType dtype, int out, int in, void* blocks) {
+    char* panels = static_cast<char*>(blocks);
+    switch (dtype) {
+        case DType::f32:
+            return pack_weights(static_cast<const float*>(weights), out, in, panels);
+        case DType::f16:
+            return pack_weights(static_cast<const Half*>(weights), out, in, panels);
+        case DType::bf16:
+            return pack_weights(static_cast<const Bfloat*>(weights), out, in, panels);
+    }
+}
+
+size_t dense_scratch(int rows, int in) {
+    return round_up(rows, tile_rows) * (digit_stride(in) * sizeof(Digit) + sizeof(float));
+}
+
+struct Digits {
+    const Digit* data;
+    size_t stride;
+    const float* scales;
+};
+
+inline vec magnitude(vec v) { return from_bits(bits(v) & 0x7fffffff); }
+
+// What lies past column n may be anything: it meets weights that are zero.
+Digits quantise(Values x, int rows, int n, void* scratch) {
+    Digit* const data = static_cast<Digit*>(scratch);
+    const size_t stride = digit_stride(n);
+    float* scales = reinterpret_cast<float*>(data + round_up(rows, tile_rows) * stride);
+    const int whole = n / lanes * lanes;
+    for (int r = 0; r < rows; ++r) {
+        const float* row = static_cast<const float*>(x.data) + r * x.stride;
+        ivec high[2] = {};  // two chains; bits, as in larger_bits
+        const auto raise = [](ivec& most, ivec v) { most = most < v ? v : most; };
+        int c = 0;
+        for (; c + 2 * lanes <= n; c += 2 * lanes)
+            for (int i = 0; i < 2; ++i) raise(high[i], bits(magnitude(load(row + c + i * lanes))));
+        for (; c < whole; c += lanes) raise(high[0], bits(magnitude(load(row + c))));
+        if (c < n) raise(high[1], bits(magnitude(load(row + c))) & columns_below(c, n));
+        raise(high[0], high[1]);
+        int32_t most = 0;
+        for (int i = 0; i < lanes; ++i) most = most < high[0][i] ? high[0][i] : most;
+        const float largest = as_float(uint32_t(most));
+        scales[r] = largest / most_int8;
+        const vec factor = splat(factor_to_int8(largest));
+        Digit* to = data + r * stride;
+        for (c = 0; c < n; c += lanes) {
+            const ivec integers = nearest(load(row + c) * factor) + digit_offset;
+            const digits narrow = __builtin_convertvector(integers, digits);
+            __builtin_memcpy(to + c, &narrow, sizeof narrow);
+        }
+    }
+    return {data, stride, scales};
+}
+
+// finish(where, x W^T + b) for each vector of the result, while its tile is in the nearest cache.
+template <class Finish>
+inline void multiply(Digits x, int rows, Packed w, float* y, size_t ldy, Finish finish) {
+    int32_t tile[tile_rows * panel];
+    const int depth = depth_of(w.in);
+    const char* weights = static_cast<const char*>(w.weights);
+    for (int column = 0; column < w.out; column += panel, weights += panel_bytes(w.in)) {
+        const int32_t* start = reinterpret_cast<const int32_t*>(weights + panel_weights(w.in));
+        const float* scales = reinterpret_cast<const float*>(start + panel);
+        for (int row = 0; row < rows; row += tile_rows) {
+            multiply_digits(x.data + row * x.stride, x.stride,
+                            reinterpret_cast<const Weight*>(weights), start, depth, tile);
+            for (int r = 0; r < tile_rows; ++r)
+                for (int c = 0; c < panel; c += lanes) {
+                    ivec sums;
+                    __builtin_memcpy(&sums, tile + r * panel + c, sizeof sums);
+                    const vec scale = load(scales + c) * x.scales[row + r];
+                    finish(y + (row + r) * ldy + column + c,
+                           __builtin_convertvector(sums, vec) * scale + load(w.bias + column + c));
+                }
+        }
+    }
+}
+
+void dense(Values x, int rows, Packed w, Activation activation, Values y, void* scratch) {
+    const Digits quantised = quantise(x, rows, w.in, scratch);
+    const auto with = [&](auto f) {
+        multiply(quantised, rows, w, static_cast<float*>(y.data), y.stride,
+                 [&](float* at, vec v) { store(at, f(v)); });
+    };
+    switch (activation) {
+        case Activation::none: return with([](vec v) { return v; });
+        case Activation::gelu: return with([](vec v) { return gelu(v); });
+        case Activation::gelu_tanh: return with([](vec v) { return gelu_tanh(v); });
+        case Activation::relu: return with([](vec v) { return larger(v, vec{}); });
+        case Activation::tanh: return with([](vec v) { return tanh(v); });
+    }
+}
+
+void dense_add(Values x, int rows, Packed w, Rows y, void* scratch) {
+    multiply(quantise(x, rows, w.in, scratch), rows, w, y.data, y.stride,
+             [](float* at, vec v) { store(at, v + load(at)); });
+}
+
+void nothing() {}
+
+}  // namespace
+
+extern const Kernels KERNELS = {
+    KERNELS_ISA, "int8", sizeof(float), tile_rows, block_bytes, pack, add_row, to_values, nothing,
+    nothing, dense_scratch, dense, dense_add, attention_scratch, attention, layer_norm,
+    rotate, gate};
+
+}  // namespace crossrank
