@@ -1,6 +1,7 @@
 #include "encoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <tuple>
 #include <utility>
@@ -22,13 +23,39 @@ struct Encoder::Group {
     int tokens = 0;
 };
 
-// The activations of one group. Strides are an odd number of cache lines, so that the rows of a
-// tile do not compete for the same cache sets.
-struct Encoder::Workspace {
-    Workspace(const Config& c, const Weights& w, const Kernels& k, const Kernels& exact,
-              const Group& largest, int longest, int members)
+namespace {
+
+// Matrices of so many rows. Strides are an odd number of cache lines, so that the rows of a tile do
+// not compete for the same cache sets.
+struct Room {
+    Room(const Kernels& k, int count)
         : value_bytes(k.value_bytes),
-          rows(round_up(largest.tokens, k.tile_rows) + k.tile_rows),  // a tile may start anywhere
+          rows(round_up(count, k.tile_rows) + k.tile_rows) {}  // a tile may start anywhere
+
+    std::byte* block(std::size_t bytes) { return buffers.emplace_back(bytes).data(); }
+
+    Values matrix(std::size_t columns, std::size_t each) {
+        const std::size_t line = 64 / each;
+        const std::size_t stride = round_up(columns, std::max(line, column_padding)) + line;
+        return {block(rows * stride * each), stride};
+    }
+    Values matrix(std::size_t columns) { return matrix(columns, value_bytes); }
+    Rows floats(std::size_t columns) {
+        const Values made = matrix(columns, sizeof(float));
+        return {static_cast<float*>(made.data), made.stride};
+    }
+
+    std::size_t value_bytes, rows;
+    std::vector<Block> buffers;
+};
+
+}  // namespace
+
+// The activations of one group.
+struct Encoder::Workspace : Room {
+    Workspace(const Config& c, const Weights& w, const Kernels& k, const Kernels& exact,
+              int tokens, int longest, int members)
+        : Room(k, tokens),
           embedded(floats(w.words.columns)),
           x(floats(c.hidden)),
           values(k.value_bytes == sizeof(float) && !c.norm_first ? Values{x.data, x.stride}
@@ -49,26 +76,20 @@ struct Encoder::Workspace {
         return columns;
     }
 
-    std::byte* block(std::size_t bytes) { return buffers.emplace_back(bytes).data(); }
-
-    Values matrix(std::size_t columns, std::size_t each) {
-        const std::size_t line = 64 / each;
-        const std::size_t stride = round_up(columns, std::max(line, column_padding)) + line;
-        return {block(rows * stride * each), stride};
-    }
-    Values matrix(std::size_t columns) { return matrix(columns, value_bytes); }
-    Rows floats(std::size_t columns) {
-        const Values made = matrix(columns, sizeof(float));
-        return {static_cast<float*>(made.data), made.stride};
-    }
-
-    std::size_t value_bytes, rows;
-    std::vector<Block> buffers;
     Rows embedded, x;
     Values values;  // of x, normalised
     Values context, wide;
     Rows head[2];
     std::vector<void*> scratch;  // of each member of the team
+};
+
+// Of each sequence the one row that goes on: of x and, before the last layer's end, its context.
+struct Encoder::Pooled : Room {
+    Pooled(const Config& c, const Kernels& k, int sequences)
+        : Room(k, sequences), x(floats(c.hidden)), context(matrix(c.hidden)) {}
+
+    Rows x;
+    Values context;
 };
 
 // A member's view of a group: its rows of each matrix, and what it has for itself.
@@ -100,30 +121,11 @@ Values as_values(Rows rows) { return {rows.data, rows.stride}; }
 
 Rows rows_from(Rows rows, int first) { return {row_of(rows, first), rows.stride}; }
 
-// The head looks at first tokens only, so the last layer need not go on with the others.
-void keep_first_tokens(const Batch& batch, const std::vector<int>& sequences, Rows x) {
-    int row = 0, first = 0;
-    for (int sequence : sequences) {
-        if (row != first) std::copy_n(row_of(x, first), x.stride, row_of(x, row));
-        first += batch.length(sequence);
-        ++row;
-    }
-}
-
-// A sequence's mean in place of its tokens, one after the other.
-void keep_means(const Kernels& kernels, const Batch& batch, const std::vector<int>& sequences,
-               int columns, Rows x) {
-    int row = 0, first = 0;
-    for (int sequence : sequences) {
-        const int length = batch.length(sequence);
-        float* mean = row_of(x, row);
-        if (row != first) std::copy_n(row_of(x, first), x.stride, mean);
-        for (int i = 1; i < length; ++i)
-            kernels.add_row(row_of(x, first + i), DType::f32, columns, mean);
-        for (int c = 0; c < columns; ++c) mean[c] /= float(length);
-        first += length;
-        ++row;
-    }
+// The mean of so many rows of x.
+void mean(const Kernels& kernels, Rows x, int first, int count, int columns, float* to) {
+    std::copy_n(row_of(x, first), columns, to);
+    for (int i = 1; i < count; ++i) kernels.add_row(row_of(x, first + i), DType::f32, columns, to);
+    for (int c = 0; c < columns; ++c) to[c] /= float(count);
 }
 
 }  // namespace
@@ -159,78 +161,116 @@ void Encoder::run(const Batch& batch, int threads, const std::function<void()>& 
         groups.begin(), groups.end(),
         [](const Group& a, const Group& b) { return a.tokens < b.tokens; });
 
+    const int longest = batch.length(order[0]);
+    Pooled pooled(config_, kernels_, batch.sequences());
     if (int(groups.size()) < threads && largest.tokens >= shared_tokens) {
-        const int members = std::min(threads, int(round_up(largest.tokens, kernels_.tile_rows)) /
-                                                  kernels_.tile_rows);
-        Workspace work(config_, weights_, kernels_, exact_, largest, batch.length(order[0]), members);
+        const int tiles = int(round_up(largest.tokens, kernels_.tile_rows)) / kernels_.tile_rows;
+        const int members = std::min(threads, tiles);
+        Workspace work(config_, weights_, kernels_, exact_, largest.tokens, longest, members);
         const auto together = [&](int item, Team team) {
             const Inside inside(kernels_);
-            run_group({batch, groups[item], work, team, work.scratch[team.member()]}, logits);
+            run_group({batch, groups[item], work, team, work.scratch[team.member()]}, pooled);
         };
-        return work_together(int(groups.size()), members, together, poll);
+        work_together(int(groups.size()), members, together, poll);
+    } else {
+        const auto worker = [&](const Take& take) {
+            const Inside inside(kernels_);
+            Workspace work(config_, weights_, kernels_, exact_, largest.tokens, longest, 1);
+            const Team alone(0, 1, nullptr);
+            while (const auto item = take())
+                run_group({batch, groups[*item], work, alone, work.scratch[0]}, pooled);
+        };
+        share_work(int(groups.size()), threads, worker, poll);
     }
-    const auto worker = [&](const Take& take) {
+
+    // What follows is one row a sequence: all of them together read each weight once.
+    const int rows = batch.sequences();
+    const int parts = std::min(threads, (rows + kernels_.tile_rows - 1) / kernels_.tile_rows);
+    const int each = int(round_up((rows + parts - 1) / parts, kernels_.tile_rows));
+    const auto finisher = [&](const Take& take) {
         const Inside inside(kernels_);
-        Workspace work(config_, weights_, kernels_, exact_, largest, batch.length(order[0]), 1);
-        const Team alone(0, 1, nullptr);
-        while (const auto item = take())
-            run_group({batch, groups[*item], work, alone, work.scratch[0]}, logits);
+        Workspace work(config_, weights_, kernels_, exact_, each, 1, 1);
+        while (const auto item = take()) {
+            const int first = *item * each, count = std::min(each, rows - first);
+            finish(pooled, first, count, work, logits + std::size_t(first) * config_.labels());
+        }
     };
-    share_work(int(groups.size()), threads, worker, poll);
+    share_work((rows + each - 1) / each, threads, finisher, poll);
 }
 
-// Each member has rows of its own, from which it only looks up for attention: what it needs of the
-// others is there after a meeting.
-void Encoder::run_group(const Member& me, float* logits) const {
+// From embeddings to a row for each sequence. Each member has rows of its own, from which it only
+// looks up for attention: what it needs of the others is there after a meeting.
+void Encoder::run_group(const Member& me, Pooled& pooled) const {
     const Kernels& k = kernels_;
     Workspace& work = me.work;
-    const Activation activation = config_.gated ? Activation::none : config_.activation;
-    int rows = me.group.tokens;
-    Team::Part mine = me.team.part(rows, k.tile_rows);
-    const auto rows_of = [&](Rows matrix) { return rows_from(matrix, mine.first); };
-    const auto values_of = [&](Values matrix) { return values_from(matrix, mine.first); };
-    const auto count = [&] { return mine.end - mine.first; };
-    const auto normalise = [&](const Norm& norm, bool keep) {
-        k.layer_norm(rows_of(work.x), count(), config_.hidden, norm.weight, norm.bias,
-                     config_.norm_eps, keep ? rows_of(work.x) : Rows{}, values_of(work.values));
-    };
+    const Team::Part mine = me.team.part(me.group.tokens, k.tile_rows);
+    const int rows = mine.end - mine.first;
+    const Rows x = rows_from(work.x, mine.first);
+    const Values values = values_from(work.values, mine.first);
+    const Values wide = values_from(work.wide, mine.first);
 
     embed(me, mine);
     for (const Layer& layer : weights_.layers) {
         const bool last = &layer == &weights_.layers.back();
         const bool first_only = last && config_.pooling == Pooling::first;
-        k.dense(values_of(work.values), count(), layer.qkv.packed(), Activation::none,
-                values_of(work.wide), me.scratch);
+        k.dense(values, rows, layer.qkv.packed(), Activation::none, wide, me.scratch);
         me.team.meet();
         attend(me, layer.sight, first_only);
-        if (first_only && me.team.first()) keep_first_tokens(me.batch, me.group.sequences, work.x);
         me.team.meet();
-        if (first_only) {
-            rows = int(me.group.sequences.size());
-            mine = me.team.part(rows, k.tile_rows);
-        }
-        k.dense_add(values_of(work.context), count(), layer.output.packed(), rows_of(work.x),
-                    me.scratch);
-        normalise(layer.attention_norm, !config_.norm_first);
-        k.dense(values_of(work.values), count(), layer.up.packed(), activation,
-                values_of(work.wide), me.scratch);
-        if (config_.gated)
-            k.gate(values_of(work.wide), count(), config_.intermediate, config_.activation);
-        k.dense_add(values_of(work.wide), count(), layer.down.packed(), rows_of(work.x),
-                    me.scratch);
-        normalise(layer.ffn_norm, !config_.norm_first || last);
+        if (first_only) break;  // the other tokens go no further
+        after_attention(layer, rows, x, values_from(work.context, mine.first), values, wide,
+                        me.scratch);
     }
     me.team.meet();
     if (!me.team.first()) return;
-    if (config_.pooling == Pooling::mean) {
-        keep_means(k, me.batch, me.group.sequences, config_.hidden, work.x);
-        rows = int(me.group.sequences.size());
+    int row = 0, first = 0;
+    for (int sequence : me.group.sequences) {
+        float* to = row_of(pooled.x, sequence);
+        const int length = me.batch.length(sequence);
+        if (config_.pooling == Pooling::mean) {
+            mean(k, work.x, first, length, config_.hidden, to);
+        } else {
+            std::copy_n(row_of(work.x, first), config_.hidden, to);
+            std::memcpy(values_from(pooled.context, sequence).data,
+                        values_from(work.context, row).data, config_.hidden * k.value_bytes);
+        }
+        first += length;
+        ++row;
     }
-    const Rows scores = judge(rows, me);
+}
+
+// The rest of a layer, row by row: context is what attention made, the others are x's values and
+// room for the feed-forward network.
+void Encoder::after_attention(const Layer& layer, int rows, Rows x, Values context, Values values,
+                              Values wide, void* scratch) const {
+    const Kernels& k = kernels_;
+    const Activation activation = config_.gated ? Activation::none : config_.activation;
+    const bool last = &layer == &weights_.layers.back();
+    const auto normalise = [&](const Norm& norm, bool keep) {
+        k.layer_norm(x, rows, config_.hidden, norm.weight, norm.bias, config_.norm_eps,
+                     keep ? x : Rows{}, values);
+    };
+    k.dense_add(context, rows, layer.output.packed(), x, scratch);
+    normalise(layer.attention_norm, !config_.norm_first);
+    k.dense(values, rows, layer.up.packed(), activation, wide, scratch);
+    if (config_.gated) k.gate(wide, rows, config_.intermediate, config_.activation);
+    k.dense_add(wide, rows, layer.down.packed(), x, scratch);
+    normalise(layer.ffn_norm, !config_.norm_first || last);
+}
+
+// From so many pooled rows to logits.
+void Encoder::finish(const Pooled& pooled, int first, int rows, Workspace& work,
+                     float* logits) const {
+    const Rows x = work.x;
+    for (int i = 0; i < rows; ++i)
+        std::copy_n(row_of(pooled.x, first + i), config_.hidden, row_of(x, i));
+    if (config_.pooling == Pooling::first)
+        after_attention(weights_.layers.back(), rows, x, values_from(pooled.context, first),
+                        work.values, work.wide, work.scratch[0]);
+    const Rows scores = judge(x, rows, work);
     const int labels = config_.labels();
     for (int i = 0; i < rows; ++i)
-        std::copy_n(row_of(scores, i), labels,
-                    logits + std::size_t(me.group.sequences[i]) * labels);
+        std::copy_n(row_of(scores, i), labels, logits + std::size_t(i) * labels);
 }
 
 // work.x and its values, in the member's rows.
@@ -242,6 +282,7 @@ void Encoder::embed(const Member& me, Team::Part mine) const {
     const Batch& batch = me.batch;
     const int width = int(weights_.words.columns), count = mine.end - mine.first;
     const bool projected = weights_.project.in > 0;
+    const std::size_t words_bytes = weights_.words.columns * size_of(weights_.words.dtype);
     const Rows all = projected ? work.embedded : work.x;
     int row = 0;
     for (int sequence : me.group.sequences) {
@@ -252,6 +293,9 @@ void Encoder::embed(const Member& me, Team::Part mine) const {
             const int position = padding ? config_.pad_id : config_.position_offset + seen;
             seen += !padding;
             if (row < mine.first || row >= mine.end) continue;
+            if (t + 4 < batch.offsets.back())  // rows of words lie far apart
+                for (std::size_t line = 0; line < words_bytes; line += 64)
+                    __builtin_prefetch(static_cast<const char*>(weights_.words.row(batch.ids[t + 4])) + line);
             float* to = row_of(all, row);
             std::fill_n(to, all.stride, 0.0f);  // the padding too: a NaN there would spread
             add(weights_.words, batch.ids[t], to);
@@ -318,10 +362,8 @@ Values Encoder::values_from(Values values, int first) const {
             values.stride};
 }
 
-// The head, on rows of work.x.
-Rows Encoder::judge(int rows, const Member& me) const {
-    Workspace& work = me.work;
-    Rows x = work.x;
+// The head.
+Rows Encoder::judge(Rows x, int rows, Workspace& work) const {
     for (std::size_t i = 0; i < config_.head.size(); ++i) {
         const HeadStep& step = config_.head[i];
         const auto& [dense, norm] = weights_.head[i];
@@ -331,7 +373,7 @@ Rows Encoder::judge(int rows, const Member& me) const {
         } else {
             const Rows y = work.head[x.data == work.head[0].data];  // the other one
             exact_.dense(as_values(x), rows, dense.packed(), step.activation, as_values(y),
-                         me.scratch);
+                         work.scratch[0]);
             x = y;
         }
     }

@@ -41,12 +41,16 @@ public:
 private:
     struct Group;
     struct Workspace;
+    struct Pooled;
     struct Member;
 
-    void run_group(const Member& me, float* logits) const;
+    void run_group(const Member& me, Pooled& pooled) const;
     void embed(const Member& me, Team::Part mine) const;
     void attend(const Member& me, Sight sight, bool first_only) const;
-    Rows judge(int rows, const Member& me) const;
+    void after_attention(const Layer& layer, int rows, Rows x, Values context, Values values,
+                         Values wide, void* scratch) const;
+    void finish(const Pooled& pooled, int first, int rows, Workspace& work, float* logits) const;
+    Rows judge(Rows x, int rows, Workspace& work) const;
     Values values_from(Values values, int first) const;
 
     Config config_;
