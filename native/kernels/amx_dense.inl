@@ -31,18 +31,18 @@ struct Int8 {
 #undef CROSSRANK_DOT
 };
 
-constexpr float int8_most = 127.0f;
+constexpr float int8_most = 127.0f, int8_steps = 254.0f;
 
 template <class Kind>
 inline int steps_of(int in) {
     return (in + Kind::depth - 1) / Kind::depth;
 }
 
-// A block: the weights of 32 columns, step by step, two tiles a step; then, in int8, a scale for
-// each column.
+// A block: the weights of 32 columns, step by step, two tiles a step; then, in int8, for each column
+// its scale and the sum of its weights.
 template <class Kind>
 size_t block_bytes(int in) {
-    return steps_of<Kind>(in) * 2 * tile_bytes + (Kind::quantised ? panel * sizeof(float) : 0);
+    return steps_of<Kind>(in) * 2 * tile_bytes + (Kind::quantised ? 2 * panel * sizeof(float) : 0);
 }
 
 inline uint16_t to_bfloat(float v) {
@@ -64,6 +64,7 @@ void pack_weights(const T* weights, int out, int in, char* blocks) {
         for (int c = 0; c < columns; ++c) {
             const T* row = weights + size_t(first + c) * in;
             float most = 0;
+            int sum = 0;
             if constexpr (Kind::quantised) {
                 for (int k = 0; k < in; ++k) {
                     const float size = __builtin_fabsf(to_float(row[k]));
@@ -76,11 +77,14 @@ void pack_weights(const T* weights, int out, int in, char* blocks) {
                 const size_t at = (size_t(step) * 2 + c / lanes) * tile_bytes / sizeof(*tiles) +
                                   (within / group * lanes + c % lanes) * group + within % group;
                 const float w = to_float(row[k]);
-                if constexpr (Kind::quantised)
+                if constexpr (Kind::quantised) {
                     tiles[at] = most > 0 ? int8_t(__builtin_rintf(w * (int8_most / most))) : int8_t(0);
-                else
+                    sum += tiles[at];
+                } else {
                     tiles[at] = to_bfloat(w);
+                }
             }
+            if constexpr (Kind::quantised) scales[panel + c] = float(sum) * scales[c];
         }
     }
 }
@@ -98,11 +102,12 @@ void pack(const void* weights, DType dtype, int out, int in, void* blocks) {
     }
 }
 
-// Rows as the tiles read them. In int8 each row has a scale of its own.
+// Rows as the tiles read them. In int8 each row has a scale and a centre of its own.
 struct Operand {
     const char* data;
     size_t stride;  // bytes
     const float* scales;
+    const float* centres;
 };
 
 inline size_t int8_stride(int in) { return round_up(in, 64) + 64; }
@@ -110,46 +115,60 @@ inline size_t int8_stride(int in) { return round_up(in, 64) + 64; }
 template <class Kind>
 size_t dense_scratch(int rows, int in) {
     if (!Kind::quantised) return 0;
-    return round_up(rows + tile_rows, lanes) * (int8_stride(in) + sizeof(float));
+    return round_up(rows + tile_rows, lanes) * (int8_stride(in) + 2 * sizeof(float));
 }
 
 inline Operand operand_of(Bf16, Values x, int, int, void*) {
-    return {static_cast<const char*>(x.data), x.stride * sizeof(Value), nullptr};
+    return {static_cast<const char*>(x.data), x.stride * sizeof(Value), nullptr, nullptr};
 }
 
-// Symmetric, by the largest magnitude of the row.
+inline float float_of_high_bits(uint32_t bits) {
+    bits <<= 16;
+    float v;
+    __builtin_memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+// From the lowest number of the row (or 0) to its highest (or 0): the middle of that range is taken
+// out, so that a row that leans to one side, as after a GELU, has all steps of an int8.
 inline Operand operand_of(Int8, Values x, int rows, int in, void* scratch) {
     const size_t stride = int8_stride(in), padded = round_up(in, 64);
+    const size_t count = round_up(rows + tile_rows, lanes);
     float* scales = static_cast<float*>(scratch);
-    char* to = static_cast<char*>(scratch) + round_up(rows + tile_rows, lanes) * sizeof(float);
-    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+    float* centres = scales + count;
+    char* to = reinterpret_cast<char*>(centres + count);
     for (int r = 0; r < rows; ++r) {
         const Value* row = static_cast<const Value*>(x.data) + r * x.stride;
-        // The bits of magnitudes are ordered like the numbers, so integers find the largest; the
-        // bits of a NaN are above all others.
-        __m512i most = _mm512_setzero_si512();
+        // By their bits: as signed integers those of the highest number are the largest, as unsigned
+        // ones those of the lowest below 0; a NaN is beyond both.
+        __m512i high = _mm512_setzero_si512(), low = high;
         for (int c = 0; c < in; c += 2 * lanes) {
             const int kept = in - c < 2 * lanes ? in - c : 2 * lanes;
-            const __m512i v = _mm512_maskz_loadu_epi16(__mmask32((uint64_t(1) << kept) - 1), row + c);
-            most = _mm512_max_epu16(most, _mm512_and_si512(v, magnitude));
+            const __mmask32 mask = __mmask32((uint64_t(1) << kept) - 1);
+            const __m512i v = _mm512_maskz_loadu_epi16(mask, row + c);
+            high = _mm512_max_epi16(high, v);
+            low = _mm512_max_epu16(low, v);
         }
-        const __m512i wide = _mm512_max_epu32(_mm512_slli_epi32(most, 16),
-                                              _mm512_and_si512(most, _mm512_set1_epi32(0xffff0000)));
-        const uint32_t largest = _mm512_reduce_max_epu32(wide);
-        float high;
-        __builtin_memcpy(&high, &largest, sizeof high);
-        scales[r] = high / int8_most;
-        const vec factor = splat(high > 0 ? int8_most / high : 0.0f);
+        const __m512i low_pairs = _mm512_max_epu32(_mm512_srli_epi32(low, 16),
+                                                   _mm512_and_si512(low, _mm512_set1_epi32(0xffff)));
+        const __m512i high_pairs = _mm512_max_epu32(
+            _mm512_srli_epi32(high, 16), _mm512_and_si512(high, _mm512_set1_epi32(0xffff)));
+        const uint32_t lowest_bits = _mm512_reduce_max_epu32(low_pairs);
+        const float lowest = lowest_bits >= 0x8000 ? float_of_high_bits(lowest_bits) : 0.0f;
+        const float range = float_of_high_bits(_mm512_reduce_max_epu32(high_pairs)) - lowest;
+        scales[r] = range / int8_steps;
+        centres[r] = lowest + 0.5f * range;
+        const vec factor = splat(range > 0 ? int8_steps / range : 0.0f), centre = splat(centres[r]);
         char* out = to + r * stride;
         for (size_t c = 0; c < padded; c += lanes) {
-            const vec v = int(c) < in ? load(row + c) : vec{};
+            const vec v = int(c) < in ? load(row + c) - centre : vec{};
             const __m512i q = _mm512_cvtps_epi32(half_of(v * factor));
             const int kept = in - int(c);
             const __mmask16 mask = kept >= lanes ? 0xffff : kept <= 0 ? 0 : (1u << kept) - 1;
             _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c), _mm512_maskz_cvtsepi32_epi8(mask, q));
         }
     }
-    return {to, stride, scales};
+    return {to, stride, scales, centres};
 }
 
 // GELU through Phi(x) = 1/2 + x p(x^2) on [-4.5, 4.5]: a minimax polynomial. The error is below
@@ -176,28 +195,24 @@ struct Ending {
     const float* sums;
     const float* column_scales;
     const float* row_scales;
+    const float* row_centres;
     const float* bias;
     int row, column;
     int count;  // of rows that were multiplied: a tile or two
     Finish finish;
 
+    vec at(int r, int half) const {
+        const float* sum = sums + r * panel + half * lanes;
+        vec rest = load(bias + half * lanes);
+        if constexpr (!Kind::quantised) return load(sum) + rest;
+        const float* scales = column_scales + half * lanes;
+        rest = load(scales + panel) * splat(row_centres[row + r]) + rest;
+        const vec whole = (vec)_mm512_cvtepi32_ps(_mm512_loadu_si512(sum));
+        return whole * (load(scales) * splat(row_scales[row + r])) + rest;
+    }
+
     void rows(int from, int to) const {
-        const vec b0 = load(bias), b1 = load(bias + lanes);
-        for (int r = from; r < to; ++r) {
-            vec v0, v1;
-            if constexpr (Kind::quantised) {
-                const auto* whole = reinterpret_cast<const int32_t*>(sums) + r * panel;
-                const vec scale = splat(row_scales[row + r]);
-                v0 = (vec)_mm512_cvtepi32_ps(_mm512_loadu_si512(whole)) *
-                         (load(column_scales) * scale) + b0;
-                v1 = (vec)_mm512_cvtepi32_ps(_mm512_loadu_si512(whole + lanes)) *
-                         (load(column_scales + lanes) * scale) + b1;
-            } else {
-                v0 = load(sums + r * panel) + b0;
-                v1 = load(sums + r * panel + lanes) + b1;
-            }
-            finish(row + r, column, v0, v1);
-        }
+        for (int r = from; r < to; ++r) finish(row + r, column, at(r, 0), at(r, 1));
     }
 };
 
@@ -206,7 +221,7 @@ inline void multiply(Operand x, int rows, Packed w, Finish finish) {
     alignas(64) float sums[2][tile_rows * panel];
     const int steps = steps_of<Kind>(w.in);
     const int share = (tile_rows + steps - 1) / steps;  // rows of the last block finished in a step
-    Ending<Kind, Finish> ending{nullptr, nullptr, x.scales, w.bias, 0, 0, 0, finish};
+    Ending<Kind, Finish> ending{nullptr, nullptr, x.scales, x.centres, w.bias, 0, 0, 0, finish};
     int side = 0;
     __asm__ volatile("" ::: "memory");  // tile loads do not tell the compiler what they read
     for (int column = 0; column < w.out; column += panel) {

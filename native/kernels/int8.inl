@@ -7,9 +7,11 @@
 //   nearest(v)      the nearest integers, ties to even
 //   multiply_digits a tile of sums: digits times weights, on top of what each column starts from
 //
-// Both operands are symmetric, -127 to 127 of the largest magnitude: one scale for each column of
-// the result, fixed when it is packed, and one for each row of x, found when it comes. Integers add
-// up exactly, so every instruction set has the same sums, whatever their order.
+// Weights are -127 to 127 of the largest magnitude of their column. A row is taken from its lowest
+// number (or 0) to its highest (or 0), and the middle of that range is taken out first, so that one
+// that leans to one side, as after a GELU, has all steps; it comes back as a multiple of the sum of
+// a column's weights. Integers add up exactly, so every instruction set has the same sums, whatever
+// their order.
 
 namespace crossrank {
 namespace {
@@ -28,7 +30,7 @@ inline vec value_gelu(vec x) { return gelu(x); }
 
 #include "values.inl"
 
-constexpr float most_int8 = 127.0f;
+constexpr float most_int8 = 127.0f, steps_int8 = 254.0f;
 constexpr int depth_step = 64;  // columns of x are rounded up to so many; their weights are zero
 
 typedef Digit digits __attribute__((vector_size(lanes * sizeof(Digit))));
@@ -40,10 +42,11 @@ inline size_t digit_stride(int in) {
     return (round_up(in * sizeof(Digit), 64) | 64) / sizeof(Digit);
 }
 
-// For each panel of columns: the weights, the sums to start from, and the scales.
+// For each panel of columns: the weights, what their integer sums start from, the scales, and the
+// weights added up.
 inline size_t panel_weights(int in) { return size_t(depth_of(in)) * panel * sizeof(Weight); }
 
-inline size_t panel_bytes(int in) { return panel_weights(in) + panel * 2 * sizeof(float); }
+inline size_t panel_bytes(int in) { return panel_weights(in) + panel * 3 * sizeof(float); }
 
 size_t block_bytes(int in) { return column_padding / panel * panel_bytes(in); }
 
@@ -59,7 +62,8 @@ inline uint32_t larger_bits(uint32_t most, float v) {
 inline float factor_to_int8(float most) { return most > 0 ? most_int8 / most : 0.0f; }
 
 template <class T>
-void pack_column(const T* weights, int in, int c, Weight* to, int32_t* start, float* scale) {
+void pack_column(const T* weights, int in, int c, Weight* to, int32_t* start, float* scale,
+                 float* added) {
     uint32_t most = 0;
     for (int k = 0; k < in; ++k) most = larger_bits(most, to_float(weights[k]));
     const vec factor = splat(factor_to_int8(as_float(most)));
@@ -78,6 +82,7 @@ void pack_column(const T* weights, int in, int c, Weight* to, int32_t* start, fl
     }
     *start = -digit_offset * sum;
     *scale = as_float(most) / most_int8;
+    *added = float(sum) * *scale;
 }
 
 template <class T>
@@ -90,7 +95,7 @@ void pack_weights(const T* weights, int out, int in, char* panels) {
         float* scales = reinterpret_cast<float*>(start + panel);
         const int at = c % panel;
         pack_column(weights + size_t(c) * in, in, at, reinterpret_cast<Weight*>(to), start + at,
-                    scales + at);
+                    scales + at, scales + panel + at);
     }
 }
 
@@ -107,46 +112,54 @@ void pack(const void* weights, DType dtype, int out, int in, void* blocks) {
 }
 
 size_t dense_scratch(int rows, int in) {
-    return round_up(rows, tile_rows) * (digit_stride(in) * sizeof(Digit) + sizeof(float));
+    return round_up(rows, tile_rows) * (digit_stride(in) * sizeof(Digit) + 2 * sizeof(float));
 }
 
 struct Digits {
     const Digit* data;
     size_t stride;
     const float* scales;
+    const float* centres;
 };
 
-inline vec magnitude(vec v) { return from_bits(bits(v) & 0x7fffffff); }
+// The lowest and the highest of n numbers and 0; a NaN if one of them is.
+inline void range_of(const float* row, int n, float* lowest, float* highest) {
+    vec low = {}, high = {}, wrong = {};
+    const auto widen = [&](vec v) {
+        low = smaller(low, v);
+        high = larger(high, v);
+        wrong += v - v;  // 0, or the NaN that an infinity and a NaN make
+    };
+    int c = 0;
+    for (; c + lanes <= n; c += lanes) widen(load(row + c));
+    if (c < n) widen(columns_below(c, n) ? load(row + c) : vec{});
+    const float spread = sum(wrong);
+    *lowest = reduce(low, [](vec a, vec b) { return smaller(a, b); }) + spread;
+    *highest = maximum(high) + spread;
+}
 
 // What lies past column n may be anything: it meets weights that are zero.
 Digits quantise(Values x, int rows, int n, void* scratch) {
     Digit* const data = static_cast<Digit*>(scratch);
-    const size_t stride = digit_stride(n);
-    float* scales = reinterpret_cast<float*>(data + round_up(rows, tile_rows) * stride);
-    const int whole = n / lanes * lanes;
+    const size_t stride = digit_stride(n), count = round_up(rows, tile_rows);
+    float* scales = reinterpret_cast<float*>(data + count * stride);
+    float* centres = scales + count;
     for (int r = 0; r < rows; ++r) {
         const float* row = static_cast<const float*>(x.data) + r * x.stride;
-        ivec high[2] = {};  // two chains; bits, as in larger_bits
-        const auto raise = [](ivec& most, ivec v) { most = most < v ? v : most; };
-        int c = 0;
-        for (; c + 2 * lanes <= n; c += 2 * lanes)
-            for (int i = 0; i < 2; ++i) raise(high[i], bits(magnitude(load(row + c + i * lanes))));
-        for (; c < whole; c += lanes) raise(high[0], bits(magnitude(load(row + c))));
-        if (c < n) raise(high[1], bits(magnitude(load(row + c))) & columns_below(c, n));
-        raise(high[0], high[1]);
-        int32_t most = 0;
-        for (int i = 0; i < lanes; ++i) most = most < high[0][i] ? high[0][i] : most;
-        const float largest = as_float(uint32_t(most));
-        scales[r] = largest / most_int8;
-        const vec factor = splat(factor_to_int8(largest));
+        float lowest, highest;
+        range_of(row, n, &lowest, &highest);
+        const float range = highest - lowest;
+        scales[r] = range / steps_int8;
+        centres[r] = lowest + 0.5f * range;
+        const vec factor = splat(range > 0 ? steps_int8 / range : 0.0f), centre = splat(centres[r]);
         Digit* to = data + r * stride;
-        for (c = 0; c < n; c += lanes) {
-            const ivec integers = nearest(load(row + c) * factor) + digit_offset;
+        for (int c = 0; c < n; c += lanes) {
+            const ivec integers = nearest((load(row + c) - centre) * factor) + digit_offset;
             const digits narrow = __builtin_convertvector(integers, digits);
             __builtin_memcpy(to + c, &narrow, sizeof narrow);
         }
     }
-    return {data, stride, scales};
+    return {data, stride, scales, centres};
 }
 
 // finish(where, x W^T + b) for each vector of the result, while its tile is in the nearest cache.
@@ -166,8 +179,10 @@ inline void multiply(Digits x, int rows, Packed w, float* y, size_t ldy, Finish 
                     ivec sums;
                     __builtin_memcpy(&sums, tile + r * panel + c, sizeof sums);
                     const vec scale = load(scales + c) * x.scales[row + r];
+                    const vec rest = load(scales + panel + c) * x.centres[row + r] +
+                                     load(w.bias + column + c);
                     finish(y + (row + r) * ldy + column + c,
-                           __builtin_convertvector(sums, vec) * scale + load(w.bias + column + c));
+                           __builtin_convertvector(sums, vec) * scale + rest);
                 }
         }
     }

@@ -110,29 +110,38 @@ struct Layered {
     int in, out;
 };
 
-// n numbers as the precision computes with them: times `scale`, which int8 has for each row of x
-// and for each row of W.
+// n numbers as the precision computes with them: in int8 times `scale`, which each row of x and each
+// row of W has, on top of `centre`, which rows of x have.
 struct Operand {
-    Operand(const std::string& precision, const float* x, int n) : numbers(x, x + n) {
+    Operand(const std::string& precision, const float* x, int n, bool centred = false)
+        : numbers(x, x + n) {
         if (precision == "bf16")
             for (float& v : numbers) v = float_of(bfloat_of(v));
         if (precision != "int8") return;
-        float most = 0;
-        for (float v : numbers) most = std::max(most, std::abs(v));
-        scale = most / 127.0f;
-        const float factor = most > 0 ? 127.0f / most : 0.0f;
-        for (float& v : numbers) v = std::nearbyint(v * factor);
+        float low = 0, high = 0;
+        for (float v : numbers) {
+            low = std::min(low, v);
+            high = std::max(high, v);
+        }
+        if (!centred) low = -(high = std::max(high, -low));
+        const float range = centred ? high - low : high, steps = centred ? 254.0f : 127.0f;
+        scale = range / steps;
+        centre = centred ? low + 0.5f * range : 0.0f;
+        const float factor = range > 0 ? steps / range : 0.0f;
+        for (float& v : numbers) v = std::nearbyint((v - centre) * factor);
     }
 
+    // With an operand that has no centre.
     double dot(const Operand& other) const {
         double sum = 0;
         for (std::size_t i = 0; i < numbers.size(); ++i)
-            sum += double(numbers[i]) * other.numbers[i];
-        return sum * scale * other.scale;
+            sum += (double(numbers[i]) * scale + centre) * other.numbers[i];
+        return sum * other.scale;
     }
 
     std::vector<float> numbers;
     double scale = 1;
+    float centre = 0;
 };
 
 }  // namespace crossrank
