@@ -16,7 +16,7 @@ namespace crossrank {
 constexpr int group_tokens = 256;
 
 // From so many tokens on, threads that have no group of their own help with the others' groups.
-constexpr int shared_tokens = 128;
+constexpr int shared_tokens = 384;
 
 struct Encoder::Group {
     std::vector<int> sequences;

@@ -150,7 +150,7 @@ def test_threads_that_share_a_row_change_no_bit(
     family: str, isa: str, precision: str, checkpoint: Callable[..., Path]
 ) -> None:
     """Few long rows are computed by all threads together, many rows by one thread each."""
-    folder = checkpoint(family, max_length=300)
+    folder = checkpoint(family, max_length=420)
     profile = read_profile(folder, "tiny")
     config, weights = _config(profile), load_weights(folder, profile)
     long = _native.Encoder(config, weights, isa=isa, precision=precision)
