@@ -207,9 +207,8 @@ def test_a_checkpoint_without_an_architecture_is_refused(architectures: Any, fol
 @pytest.mark.parametrize(
     ("kind", "architecture"),
     [
-        ("deberta-v2", "DebertaV2ForSequenceClassification"),
-        ("qwen3", "Qwen3ForCausalLM"),
-        ("eurobert", "EuroBertForSequenceClassification"),
+        ("t5", "T5ForConditionalGeneration"),
+        ("eurobert", "EuroBertModel"),
         (None, "SomethingElse"),
     ],
 )
@@ -222,6 +221,24 @@ def test_an_unknown_family_is_refused_by_its_name(kind: str | None, architecture
     assert "xlm-roberta" in message
 
 
+def test_a_family_whose_code_is_in_the_checkpoint_is_refused(folder: Path) -> None:
+    """Code of a checkpoint is never run, and the message says so."""
+    change(folder, model_type="new", architectures=["NewForSequenceClassification"], auto_map={"AutoModel": "x.New"})
+    assert "never run" in refusal(folder, UnsupportedModelError)
+
+
+def test_a_classifier_of_another_family_is_transformers_business(folder: Path) -> None:
+    """What has no net of ours, and what has a setting that ours lacks, is marked with the reason."""
+    change(folder, hidden_act="quick_gelu")
+    profile = read_profile(folder, "some/model")
+    assert profile.family.foreign
+    assert "'quick_gelu'" in profile.foreign_because
+    change(folder, hidden_act="gelu", model_type="distilbert", architectures=["DistilBertForSequenceClassification"])
+    profile = read_profile(folder, "some/model")
+    assert (profile.architecture, profile.vocabulary) == ("DistilBertForSequenceClassification", 256)
+    assert "'distilbert'" in profile.foreign_because
+
+
 @pytest.mark.parametrize("kind", ["relative_key", "relative_key_query"])
 def test_relative_positions_are_refused(kind: str, folder: Path) -> None:
     """A BERT with relative positions would be scored wrongly, so it is not scored."""
@@ -229,12 +246,6 @@ def test_relative_positions_are_refused(kind: str, folder: Path) -> None:
     assert kind in refusal(folder, UnsupportedModelError)
     change(folder, position_embedding_type=None)
     assert read_profile(folder, "some/model").positions == 64
-
-
-def test_an_unknown_inner_activation_is_refused(folder: Path) -> None:
-    """An activation that the engine lacks is named."""
-    change(folder, hidden_act="silu")
-    assert "'silu'" in refusal(folder, UnsupportedModelError)
 
 
 def test_a_chain_of_modules_is_refused_and_the_plain_one_taken(folder: Path) -> None:

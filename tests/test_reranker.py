@@ -340,7 +340,7 @@ def test_a_score_cache_of_the_callers_own(checkpoint: Callable[..., Path]) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "gpu"}, "device='gpu' is not available.*auto, cpu"),
+        ({"device": "gpu"}, "device='gpu' is not known.*auto, cpu"),
         ({"backend": "tensorflow"}, "backend=.*auto, native"),
         ({"precision": "int4"}, "precision=.*auto, fp32"),
         ({"threads": 0}, "threads=0 is too small; allowed: 1 to 1024"),

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 from conftest import FAMILIES
 from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
-from crossrank.checkpoint.weights import load_weights, tensor_table
+from crossrank.checkpoint.tensors import tensor_table
+from crossrank.checkpoint.weights import load_weights
 from crossrank.errors import CheckpointError, WeightsError
 from crossrank.testing import write_safetensors
 

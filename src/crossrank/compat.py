@@ -28,7 +28,7 @@ class CrossEncoder:
     Args:
         model_name: a local folder or a name of the hub; None for the bundled model.
         max_length: tokens of a pair; by default what the model can read.
-        device: None, "auto" or "cpu".
+        device: None (as "auto"), "cpu", "cuda", "cuda:N" or "mps".
         precision: "fp32" gives the original's numbers to 1e-4; for the others, "auto" among them, see `Reranker`.
         activation_fn: from logits to scores, instead of the model's own. It gets a tensor [n] where torch is loaded, as
             from sentence-transformers, else a float32 array [n].

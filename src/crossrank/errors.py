@@ -17,6 +17,7 @@ It knows nothing of the rest of the package.
     │   │   └── WeightsError                weights missing, unused, or of another shape
     │   └── UnsupportedModelError           a sound checkpoint that crossrank cannot score (yet)
     ├── NotFiniteError (ArithmeticError)    the model gives NaN or infinity for a pair, in fp32 too
+    ├── OutOfMemoryError (MemoryError)      the device has no memory for one pair
     ├── RemoteError (ConnectionError)       a remote reranker failed or answered nonsense
     ├── OverloadError (RuntimeError)        too much is waiting already; carries `retry_after_s`
     └── DeadlineError (TimeoutError)        the deadline passed before there was anything to return
@@ -81,6 +82,10 @@ class UnsupportedModelError(ModelError):
 
 class NotFiniteError(CrossrankError, ArithmeticError):
     """The model's logit for a pair is NaN or infinite, in fp32 too."""
+
+
+class OutOfMemoryError(CrossrankError, MemoryError):
+    """The device has no memory even for a single pair."""
 
 
 class RemoteError(CrossrankError, ConnectionError):

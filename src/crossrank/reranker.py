@@ -23,6 +23,7 @@ from crossrank.arguments import (
     deadline_of,
     zip_strict,
 )
+from crossrank.backends.contract import BackendFacts
 from crossrank.documents import TextDocument, as_documents, check_fields, text_of
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
@@ -60,11 +61,13 @@ class Reranker:
 
     Args:
         model: None or "crossrank-mini" for the bundled model, a local folder, or a name of the Hugging Face hub.
-        device: "auto" or "cpu".
-        backend: "auto" or "native", the C++ engine.
-        precision: "auto", "fp32", "bf16" or "int8". "auto" is the fastest that agrees with fp32, as `crossrank doctor
-            --precision` measured it for this model; where it did not, bf16 if the processor has it, else fp32.
-        threads: CPU threads; by default the cores this process may use.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        backend: "native", the C++ engine for CPUs; "torch", for GPUs and for families that the native one does not
+            have; "auto" is torch where there is a GPU of NVIDIA's, else native if it has the family, else torch.
+        precision: "auto", "fp32", "bf16", "fp16" (torch) or "int8" (native). "auto" of the native engine is the fastest
+            that agrees with fp32, as `crossrank doctor --precision` measured it for this model; where it did not, bf16
+            if the processor has it, else fp32. "auto" of torch is bf16 on a GPU (fp16 on older ones), fp32 elsewhere.
+        threads: CPU threads; by default the cores this process may use. Of torch it is set for the whole process.
         batch_tokens: tokens that go through the model at a time; bounds memory.
         max_length: tokens of a pair, special tokens included; by default what the model can read.
         long_documents: what to do with a document that does not fit: "chunk" it into overlapping windows of which the
@@ -73,6 +76,7 @@ class Reranker:
         instruction: for models that take one; none of this version does.
         cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
         revision: branch, tag or commit of a model on the hub.
+        compile: whether torch.compile makes the kernels, for packed attention on a GPU; the first calls take long.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
@@ -94,6 +98,7 @@ class Reranker:
         instruction: str | None = None,
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
+        compile: bool = False,  # noqa: A002 - what torch calls it
     ) -> None:
         self._open(
             OpenConfig(
@@ -109,6 +114,7 @@ class Reranker:
                 instruction=instruction,
                 cache=cache,
                 revision=revision,
+                compile=compile,
             )
         )
 
@@ -206,6 +212,11 @@ class Reranker:
         items = as_documents(documents, fields)
         return PreparedDocuments(tuple(items), encoder.tokens(item.text for item in items), encoder.tokenizer)
 
+    @property
+    def facts(self) -> BackendFacts:
+        """What "auto" was resolved into: backend, device, precision, threads."""
+        return self._opened().backend.facts
+
     def close(self) -> None:
         """Free the model. Calls in progress in other threads finish; later ones raise ClosedError."""
         self._scorer = None  # whoever is using it holds it; the last one frees it
@@ -228,7 +239,8 @@ class Reranker:
         if self._scorer is None:
             return f"Reranker({self._config.model!r}, closed)"
         facts, name = self._scorer.backend.facts, self._scorer.profile.name
-        return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {facts.threads} threads)"
+        where = f"{facts.threads} threads" if facts.threads else facts.device
+        return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {where})"
 
     def _opened(self) -> Scorer:
         if self._scorer is None:

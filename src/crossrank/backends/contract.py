@@ -3,7 +3,7 @@
 It knows arrays only: no texts, pairs, caches or models' names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Logits = NDArray[np.float32]
+Pending = Callable[[], Logits]  # waits for what was begun
+HURRIED_TOKENS = 512  # what takes a few milliseconds on a CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Limits:
 
     tokens_max: int
     rows_max: int
+    tokens_hurried: int = HURRIED_TOKENS  # under a deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,9 @@ class BackendFacts:
     backend: str
     device: str
     precision: str
-    threads: int
-    detail: str  # native: the instruction set
+    threads: int  # of the CPU; 0 where it does not compute
+    detail: str  # native: the instruction set; torch: what computes attention
+    precisions: tuple[str, ...] = ()  # what it could run in
 
 
 class Backend(Protocol):
@@ -77,4 +81,8 @@ class Backend(Protocol):
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]; `exact` computes in fp32 whatever the precision."""
+        ...
+
+    def begin(self, batch: Batch) -> Pending:
+        """Start a batch and give what waits for its logits; a device of its own works on while the caller goes on."""
         ...

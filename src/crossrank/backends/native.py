@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrank import _native
-from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits
+from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits, Pending
 from crossrank.checkpoint.families import HeadStep, NormStep
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor
@@ -41,7 +41,9 @@ class NativeBackend:
         self._encoder = self._open(precision=chosen_precision(precision), packed=packed)
         self._threads = usable_cores() if threads is None else int(threads)
         self.limits = Limits(tokens_max=int(batch_tokens or BATCH_TOKENS), rows_max=ROWS_MAX)
-        self.facts = BackendFacts("native", "cpu", self._encoder.precision, self._threads, self._encoder.isa)
+        self.facts = BackendFacts(
+            "native", "cpu", self._encoder.precision, self._threads, self._encoder.isa, tuple(precisions())
+        )
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]; the same bits for the same row in any batch."""
@@ -54,10 +56,22 @@ class NativeBackend:
                 f"The tokenizer and the weights of the model do not belong together: {exc}. Download it again."
             ) from exc
 
+    def begin(self, batch: Batch) -> Pending:
+        """The batch, computed at once: the caller's cores are the engine's."""
+        logits = self.run(batch)
+        return lambda: logits
+
     @cached_property
     def _exact(self) -> _native.Encoder:
         """The same weights in fp32, made when they are first needed; two threads may both make them, and one stays."""
         return self._encoder if self._encoder.precision == "fp32" else self._open(precision="fp32")
+
+
+def runs(profile: ModelProfile) -> bool:
+    """Whether the C++ engine has the model's family."""
+    layout = profile.layout
+    known = layout.activation in ("gelu", "gelu_tanh", "relu") and profile.pooling in ("first", "mean")
+    return profile.family.tensors in ("bert", "modernbert") and known
 
 
 def engine_file() -> Path:
@@ -113,7 +127,7 @@ def _config(profile: ModelProfile) -> dict[str, Any]:
         "segments": profile.segments,
         "norm_first": layout.norm_first,
         "gated": layout.gated,
-        "attention_bias": layout.attention_bias,
+        "attention_bias": layout.qkv_bias,
         "ffn_bias": layout.ffn_bias,
         "norm_bias": layout.norm_bias,
         "layers": [(s.theta, UNBOUNDED if s.window is None else s.window) for s in layout.sights],

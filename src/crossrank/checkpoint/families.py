@@ -1,56 +1,22 @@
-"""The families of encoders, and what sets each apart, as data: how its layers are put together, where its head is.
+"""The families of models, and what sets each apart, as data: its layers, its tensors' names, where its head is.
 
 It knows config.json's keys; not tokenizers, chains of modules, weights or any engine.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
-from crossrank.checkpoint.settings import flag, positive, size
+from crossrank.checkpoint import layouts
+from crossrank.checkpoint.layouts import Activation, Config, Layout, activation
+from crossrank.checkpoint.settings import flag, size
 from crossrank.errors import UnsupportedModelError
 
-Activation = Literal["none", "gelu", "gelu_tanh", "relu", "tanh"]
-Pooling = Literal["first", "mean"]
-Config = Mapping[str, Any]
+Pooling = Literal["first", "mean", "last"]
+Tensors = Literal["bert", "modernbert", "deberta", "decoder", "foreign"]
 
-ACTIVATIONS: Mapping[str, Activation] = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "relu": "relu",
-}
 POOLINGS: Mapping[str, Pooling] = {"cls": "first", "mean": "mean"}
-LAYERS_MAX = 1_000
-GLOBAL, LOCAL = "full_attention", "sliding_attention"  # what transformers calls the kinds of layers
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What the attention of a layer goes by.
-
-    Attributes:
-        theta: the base of its rotary positions; 0 where positions are learned.
-        window: tokens that it sees to each side; None for all.
-    """
-
-    theta: float = 0.0
-    window: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How an encoder's layers are put together, each as config.json says."""
-
-    sights: tuple[Sight, ...]  # of each layer
-    activation: Activation
-    norm_eps: float
-    norm_first: bool = False  # norms stand before the sublayers, and one after the last layer
-    gated: bool = False  # GLU
-    attention_bias: bool = True
-    ffn_bias: bool = True
-    norm_bias: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,58 +41,6 @@ class NormStep:
 HeadStep = DenseStep | NormStep
 
 
-def _post_norm(config: Config, name: str) -> Layout:
-    return Layout(
-        sights=(Sight(),) * size(config, "num_hidden_layers", most=LAYERS_MAX),
-        activation=activation(config, "hidden_act", name),
-        norm_eps=positive(config, "layer_norm_eps", 1e-12, below=1),
-    )
-
-
-def _modernbert(config: Config, name: str) -> Layout:
-    kinds = _kinds(config, name)
-    seen = {GLOBAL: None, LOCAL: size({"local_attention": 128, **config}, "local_attention") // 2}
-    return Layout(
-        sights=tuple(Sight(_theta(config, kind, name), seen[kind]) for kind in kinds),
-        activation=activation(config, "hidden_activation", name),
-        norm_eps=positive(config, "norm_eps", 1e-5, below=1),
-        norm_first=True,
-        gated=True,
-        attention_bias=flag(config, "attention_bias", default=False),
-        ffn_bias=flag(config, "mlp_bias", default=False),
-        norm_bias=flag(config, "norm_bias", default=False),
-    )
-
-
-def _kinds(config: Config, name: str) -> list[str]:
-    """The kind of each layer: listed by transformers 5, before that every so many were global."""
-    layers = size(config, "num_hidden_layers", most=LAYERS_MAX)
-    kinds = config.get("layer_types")
-    if kinds is None:
-        every = size({"global_attn_every_n_layers": 3, **config}, "global_attn_every_n_layers")
-        kinds = [LOCAL if i % every else GLOBAL for i in range(layers)]
-    if len(kinds) != layers:
-        raise ValueError(f"layer_types has {len(kinds)} entries for {layers} layers")
-    if unknown := sorted({str(kind) for kind in kinds} - {GLOBAL, LOCAL}):
-        raise UnsupportedModelError(
-            f"{name!r} has layers of the kind {', '.join(unknown)}; known are {GLOBAL}, {LOCAL}"
-        )
-    return list(kinds)
-
-
-def _theta(config: Config, kind: str, name: str) -> float:
-    """The base of a layer's rotary positions: an entry per kind of layer since transformers 5, two keys before it."""
-    given = (config.get("rope_parameters") or {}).get(kind) or {}
-    scaling = config.get("rope_scaling") or {}
-    rope = given.get("rope_type") or scaling.get("rope_type") or scaling.get("type") or "default"
-    if rope != "default":
-        raise UnsupportedModelError(f"{name!r} has rotary positions of the type {rope!r}; only 'default' is known")
-    everywhere = positive(config, "global_rope_theta", 160_000.0)
-    local = config.get("local_rope_theta", 10_000.0)
-    own = everywhere if kind == GLOBAL or local is None else positive(config, "local_rope_theta", 10_000.0)
-    return positive(given, "rope_theta", own)
-
-
 @dataclass(frozen=True, slots=True)
 class Family:
     """What sets one architecture apart.
@@ -136,13 +50,14 @@ class Family:
         architecture: with a reranking head of its own.
         body: without one, as a chain of modules stores it.
         prefix: of the body's tensors beside its own head.
-        tensors: how the tensors of the body are called.
-        head: what the tensors of its own head are called: dense layer, norms, dense layer.
-        head_activation: between those; None where config.json says.
+        head: what the tensors of its own head are called: dense layer, norms, dense layer; or the last alone.
+        head_activation: between those; None where config.json says, under the key `head_activation_key`.
         layout: reads how the layers are put together.
+        tensors: how the tensors of the body are called; "foreign": only transformers knows.
+        pooling: what its own head looks at; None where config.json says.
         positions_from_padding: positions count from padding_idx + 1 and skip padding (RoBERTa, XLM-R).
         has_segments: token type ids tell the query from the document.
-        has_segment_table: even where they do not.
+        segments: rows of the token type table where config.json says nothing; 0: there is no table.
     """
 
     name: str
@@ -151,14 +66,61 @@ class Family:
     prefix: str
     head: tuple[str, ...]
     head_activation: Activation | None
-    layout: Callable[[Config, str], Layout] = _post_norm
-    tensors: Literal["bert", "modernbert"] = "bert"
+    layout: Callable[[Config, str], Layout] = layouts.post_norm
+    tensors: Tensors = "bert"
+    pooling: Pooling | None = "first"
+    head_activation_key: str = "classifier_activation"
     positions_from_padding: bool = False
     has_segments: bool = False
-    has_segment_table: bool = True
+    segments: int | None = 2
+
+    @property
+    def foreign(self) -> bool:
+        """Whether only transformers can run it."""
+        return self.tensors == "foreign"
+
+
+def foreign_family(config: Config, architecture: str) -> Family:
+    """A family that is not in the table, as transformers would run it."""
+    kind = str(config["model_type"])
+    return Family(kind, architecture, "", "", (), None, tensors="foreign", has_segments=True, segments=0)
 
 
 _CLASSIFIER = ("classifier.dense", "classifier.out_proj")
+_ROBERTA = Family(
+    "roberta",
+    "RobertaForSequenceClassification",
+    "RobertaModel",
+    "roberta.",
+    _CLASSIFIER,
+    "tanh",
+    positions_from_padding=True,
+)
+_LLAMA = Family(
+    "llama",
+    "LlamaForSequenceClassification",
+    "LlamaModel",
+    "model.",
+    ("score",),
+    None,
+    layout=layouts.decoder,
+    tensors="decoder",
+    pooling="last",
+    segments=None,
+)
+
+
+def _gemma(config: Config, name: str) -> Layout:
+    """Gemma 1: Llama's, with larger embeddings, norms about 1, and an activation that its config.json misnames."""
+    if config.get("use_bidirectional_attention"):
+        raise UnsupportedModelError(f"{name!r} lets tokens see those after them, which is not known of a Gemma")
+    named = {"hidden_act": "gelu_pytorch_tanh", **config}
+    named["hidden_act"] = named.get("hidden_activation") or named["hidden_act"]
+    if named["hidden_act"] == "gelu":
+        named["hidden_act"] = "gelu_pytorch_tanh"
+    scale = float(size(config, "hidden_size")) ** 0.5
+    return replace(layouts.decoder(named, name), norm_offset=1.0, embedding_scale=scale)
+
 
 FAMILIES: Mapping[str, Family] = {
     family.name: family
@@ -181,24 +143,11 @@ FAMILIES: Mapping[str, Family] = {
             "gelu",
             has_segments=True,
         ),
-        Family(
-            "roberta",
-            "RobertaForSequenceClassification",
-            "RobertaModel",
-            "roberta.",
-            _CLASSIFIER,
-            "tanh",
-            positions_from_padding=True,
+        _ROBERTA,
+        replace(
+            _ROBERTA, name="xlm-roberta", architecture="XLMRobertaForSequenceClassification", body="XLMRobertaModel"
         ),
-        Family(
-            "xlm-roberta",
-            "XLMRobertaForSequenceClassification",
-            "XLMRobertaModel",
-            "roberta.",
-            _CLASSIFIER,
-            "tanh",
-            positions_from_padding=True,
-        ),
+        replace(_ROBERTA, name="camembert", architecture="CamembertForSequenceClassification", body="CamembertModel"),
         Family(
             "modernbert",
             "ModernBertForSequenceClassification",
@@ -206,28 +155,62 @@ FAMILIES: Mapping[str, Family] = {
             "model.",
             ("head.dense", "head.norm", "classifier"),
             None,
-            layout=_modernbert,
+            layout=layouts.modernbert,
             tensors="modernbert",
-            has_segment_table=False,
+            pooling=None,
+            segments=None,
         ),
+        Family(
+            "deberta-v2",
+            "DebertaV2ForSequenceClassification",
+            "DebertaV2Model",
+            "deberta.",
+            ("pooler.dense", "classifier"),
+            None,
+            layout=layouts.deberta,
+            tensors="deberta",
+            head_activation_key="pooler_hidden_act",
+            has_segments=True,
+            segments=0,
+        ),
+        _LLAMA,
+        replace(_LLAMA, name="mistral", architecture="MistralForSequenceClassification", body="MistralModel"),
+        replace(
+            _LLAMA,
+            name="qwen2",
+            architecture="Qwen2ForSequenceClassification",
+            body="Qwen2Model",
+            layout=partial(layouts.decoder, qkv_bias=True),
+        ),
+        replace(
+            _LLAMA,
+            name="qwen3",
+            architecture="Qwen3ForSequenceClassification",
+            body="Qwen3Model",
+            layout=partial(layouts.decoder, query_key_norm=True),
+        ),
+        replace(_LLAMA, name="gemma", architecture="GemmaForSequenceClassification", body="GemmaModel", layout=_gemma),
     )
 }
 
 
 def own_head(config: Config, family: Family, layout: Layout, labels: int, name: str) -> tuple[HeadStep, ...]:
     """The head that a family's own architecture has."""
-    inner, *norms, outer = family.head
-    between = family.head_activation or activation(config, "classifier_activation", name)
+    *inner, outer = family.head
+    if not inner:
+        return (DenseStep(outer, labels, bias=False),)
+    dense, *norms = inner
+    between = family.head_activation or activation(config, family.head_activation_key, name)
     return (
-        DenseStep(inner, size(config, "hidden_size"), between, flag(config, "classifier_bias", default=not norms)),
+        DenseStep(dense, size(config, "hidden_size"), between, flag(config, "classifier_bias", default=not norms)),
         *(NormStep(norm, layout.norm_eps, layout.norm_bias) for norm in norms),
         DenseStep(outer, labels),
     )
 
 
-def own_pooling(config: Config, name: str) -> Pooling:
+def own_pooling(config: Config, family: Family, name: str) -> Pooling:
     """What a family's own head looks at."""
-    return pooling(config.get("classifier_pooling", "cls"), name)
+    return family.pooling or pooling(config.get("classifier_pooling", "cls"), name)
 
 
 def pooling(given: Any, name: str) -> Pooling:
@@ -235,11 +218,3 @@ def pooling(given: Any, name: str) -> Pooling:
     if given not in POOLINGS:
         raise UnsupportedModelError(f"{name!r} pools tokens by {given!r}; known are {', '.join(POOLINGS)}")
     return POOLINGS[given]
-
-
-def activation(config: Config, key: str, name: str) -> Activation:
-    """An activation by the name that transformers gives it."""
-    given = config.get(key, "gelu")
-    if given not in ACTIVATIONS:
-        raise UnsupportedModelError(f"{name!r} uses the activation {given!r}; known are {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[given]

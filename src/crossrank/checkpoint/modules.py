@@ -3,12 +3,13 @@
 It knows modules.json and the modules' own config.json files; not tensors, tokenizers or any engine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossrank.checkpoint.families import Activation, DenseStep, HeadStep, NormStep, Pooling, pooling
+from crossrank.checkpoint.families import DenseStep, HeadStep, NormStep, Pooling, pooling
+from crossrank.checkpoint.layouts import Activation
 from crossrank.checkpoint.settings import flag, read_json, read_object, size
 from crossrank.errors import UnsupportedModelError
 
@@ -40,13 +41,13 @@ class Chain:
     head: tuple[HeadStep, ...]
 
 
-def read_chain(folder: Path, settings: Mapping[str, Any], hidden: int, name: str) -> Chain | None:
+def read_chain(folder: Path, settings: Mapping[str, Any], width: Callable[[], int], name: str) -> Chain | None:
     """The modules after the transformer; None where it is alone, with a head of its own.
 
     Args:
         folder: of the checkpoint.
         settings: the transformer's, from sentence_bert_config.json.
-        hidden: columns that come out of it.
+        width: tells how many columns come out of it; only asked where something comes after.
         name: of the model, for messages.
 
     Raises:
@@ -64,6 +65,7 @@ def read_chain(folder: Path, settings: Mapping[str, Any], hidden: int, name: str
             f"alone, and Transformer -> Pooling -> any of {', '.join(HEAD)}, the last Dense giving the score."
         )
     paths = [_path(module) for module in modules]
+    hidden = width()
     pooled = _pooling(read_object(folder / paths[1] / "config.json"), hidden, name)
     steps: list[HeadStep] = []
     columns, written = hidden, EMBEDDING

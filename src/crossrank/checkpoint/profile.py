@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crossrank.checkpoint.families import FAMILIES, Family, HeadStep, Layout, Pooling, own_head, own_pooling
+from crossrank.checkpoint.families import (
+    FAMILIES,
+    Family,
+    HeadStep,
+    Pooling,
+    foreign_family,
+    own_head,
+    own_pooling,
+)
+from crossrank.checkpoint.layouts import Layout
 from crossrank.checkpoint.modules import Chain, read_chain
 from crossrank.checkpoint.settings import read_object, size
 from crossrank.errors import CheckpointError, UnsupportedModelError
@@ -20,17 +29,24 @@ SCORE_ACTIVATIONS: Mapping[str, ScoreActivation] = {  # sentence-transformers na
     "torch.nn.modules.linear.Identity": "identity",
 }
 UNLIMITED = 1_000_000  # tokenizers without a limit write 1e30
+FOREIGN_TOKENS_MAX = 8_192  # of a model that states no limit
+CLASSIFIER = "ForSequenceClassification"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """Everything the engine needs to know of a checkpoint besides its weights and its tokenizer."""
+    """Everything the engine needs to know of a checkpoint besides its weights and its tokenizer.
+
+    Of a foreign family, which only transformers can run, what is inside is left at 0.
+    """
 
     name: str
     family: Family
     layout: Layout
     hidden: int
     heads: int
+    kv_heads: int  # fewer than `heads` where groups of them share keys and values
+    head_size: int
     intermediate: int
     embedding: int  # width of the embedding tables; ELECTRA projects it to `hidden`
     vocabulary: int
@@ -44,6 +60,7 @@ class ModelProfile:
     max_length: int  # tokens of a pair, special tokens included
     score_activation: ScoreActivation
     truncation_side: Literal["left", "right"] = "right"
+    foreign_because: str = ""  # why only transformers can run it
 
     @property
     def layers(self) -> int:
@@ -73,38 +90,26 @@ def read_profile(folder: Path, name: str) -> ModelProfile:
     settings = read_object(folder / "sentence_bert_config.json", optional=True)
     sentence = _cross_encoder(folder)
     try:
-        family = _known_family(config, name)
-        chain = read_chain(folder, settings, size(config, "hidden_size"), name)
+        chain = read_chain(folder, settings, lambda: size(config, "hidden_size"), name)
         _check_prompts(sentence, name)
-        _check_architecture(config, family, chain, name)
-        layout = family.layout(config, name)
+        known = FAMILIES.get(str(config["model_type"]))
+        _check_architecture(config, known, chain, name)
         labels = 1 if chain else _labels(config, name)
-        pad_id = config.get("pad_token_id")
-        pad_id = int(family.positions_from_padding) if pad_id is None else size(config, "pad_token_id", least=0)
-        positions = size(config, "max_position_embeddings")
-        usable = _usable(positions, pad_id + 1 if family.positions_from_padding else 0)
-        hidden = size(config, "hidden_size")
-        narrow = family.name == "electra" and "embedding_size" in config
-        return ModelProfile(
+        common = _Common(
             name=name,
-            family=family,
-            layout=layout,
-            hidden=hidden,
-            heads=_heads(config, hidden, layout),
-            intermediate=size(config, "intermediate_size"),
-            embedding=size(config, "embedding_size") if narrow else hidden,
-            vocabulary=size(config, "vocab_size"),
-            positions=positions,
-            segments=size({"type_vocab_size": 2, **config}, "type_vocab_size") if family.has_segment_table else 0,
             labels=labels,
-            pooling=chain.pooling if chain else own_pooling(config, name),
-            head=chain.head if chain else own_head(config, family, layout, labels, name),
-            modular=chain is not None,
-            pad_id=pad_id,
-            max_length=min(usable, _limit(tokenizer), _limit(settings if sentence else {}, "max_seq_length")),
+            limit=min(_limit(tokenizer), _limit(settings if sentence else {}, "max_seq_length")),
             score_activation=_score_activation(config, sentence, name),
             truncation_side="left" if tokenizer.get("truncation_side") == "left" else "right",
         )
+        if known is None:
+            return _foreign(config, common, f"{name!r} is of the family {config['model_type']!r}")
+        try:
+            return _own(config, known, chain, common)
+        except UnsupportedModelError as exc:
+            if chain:
+                raise
+            return _foreign(config, common, str(exc))
     except KeyError as exc:
         raise CheckpointError(
             f"config.json of {name!r} lacks {exc}; the checkpoint is incomplete. Download or export the model again."
@@ -117,13 +122,102 @@ def read_profile(folder: Path, name: str) -> ModelProfile:
         ) from exc
 
 
-def _heads(config: Mapping[str, Any], hidden: int, layout: Layout) -> int:
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What is read in the same way of every family."""
+
+    name: str
+    labels: int
+    limit: int  # tokens
+    score_activation: ScoreActivation
+    truncation_side: Literal["left", "right"]
+
+
+def _own(config: Mapping[str, Any], family: Family, chain: Chain | None, common: _Common) -> ModelProfile:
+    name, labels = common.name, common.labels
+    layout = family.layout(config, name)
+    pad_id = config.get("pad_token_id")
+    pad_id = int(family.positions_from_padding) if pad_id is None else size(config, "pad_token_id", least=0)
+    positions = size(config, "max_position_embeddings")
+    usable = _usable(positions, pad_id + 1 if family.positions_from_padding else 0)
+    hidden = size(config, "hidden_size")
+    heads, kv_heads, head_size = _heads(config, hidden, layout)
+    narrow = family.name in ("electra", "deberta-v2") and "embedding_size" in config
+    rows = {} if family.segments is None else {"type_vocab_size": family.segments, **config}
+    return ModelProfile(
+        name=name,
+        family=family,
+        layout=layout,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        intermediate=size(config, "intermediate_size"),
+        embedding=size(config, "embedding_size") if narrow else hidden,
+        vocabulary=size(config, "vocab_size"),
+        positions=positions,
+        segments=size(rows, "type_vocab_size", least=min(family.segments, 1)) if family.segments is not None else 0,
+        labels=labels,
+        pooling=chain.pooling if chain else own_pooling(config, family, name),
+        head=chain.head if chain else own_head(config, family, layout, labels, name),
+        modular=chain is not None,
+        pad_id=pad_id,
+        max_length=min(usable, common.limit),
+        score_activation=common.score_activation,
+        truncation_side=common.truncation_side,
+    )
+
+
+def _foreign(config: Mapping[str, Any], common: _Common, because: str) -> ModelProfile:
+    """What is known of a model that only transformers can run."""
+    pad_id = size({"pad_token_id": 0, **config}, "pad_token_id", least=0)
+    # Some count their positions from after the padding's; nothing in config.json tells which.
+    positions = config.get("max_position_embeddings") or config.get("n_positions") or config.get("n_ctx")
+    usable = UNLIMITED if positions is None else _usable(int(positions), pad_id + 1)
+    return ModelProfile(
+        name=common.name,
+        family=foreign_family(config, str(_named(config))),
+        layout=Layout(sights=(), activation="none", norm_eps=0.0),
+        hidden=0,
+        heads=0,
+        kv_heads=0,
+        head_size=0,
+        intermediate=0,
+        embedding=0,
+        vocabulary=size(config, "vocab_size"),
+        positions=0,
+        segments=size({"type_vocab_size": 0, **config}, "type_vocab_size", least=0),
+        labels=common.labels,
+        pooling="first",
+        head=(),
+        modular=False,
+        pad_id=pad_id,
+        max_length=min(usable if common.limit == UNLIMITED else common.limit, FOREIGN_TOKENS_MAX),
+        score_activation=common.score_activation,
+        truncation_side=common.truncation_side,
+        foreign_because=because,
+    )
+
+
+def _heads(config: Mapping[str, Any], hidden: int, layout: Layout) -> tuple[int, int, int]:
+    """Heads of queries, of keys and values, and the columns of each."""
     heads = size(config, "num_attention_heads")
-    if hidden % heads:
-        raise ValueError(f"hidden_size {hidden} is no multiple of num_attention_heads {heads}")
-    if layout.sights[0].theta and hidden // heads % 2:
+    if not layout.causal:
+        if hidden % heads:
+            raise ValueError(f"hidden_size {hidden} is no multiple of num_attention_heads {heads}")
+        kv_heads, head_size = heads, hidden // heads
+    else:
+        kv_heads = size({"num_key_value_heads": heads, **_given(config)}, "num_key_value_heads")
+        head_size = size({"head_dim": hidden // heads, **_given(config)}, "head_dim")
+        if heads % kv_heads:
+            raise ValueError(f"num_attention_heads {heads} is no multiple of num_key_value_heads {kv_heads}")
+    if layout.sights[0].theta and head_size % 2:
         raise ValueError(f"hidden_size {hidden} over num_attention_heads {heads} leaves odd heads, which cannot rotate")
-    return heads
+    return heads, kv_heads, head_size
+
+
+def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in config.items() if value is not None}
 
 
 def _usable(positions: int, first: int) -> int:
@@ -132,21 +226,21 @@ def _usable(positions: int, first: int) -> int:
     return positions - first
 
 
-def _known_family(config: Mapping[str, Any], name: str) -> Family:
-    kind = config["model_type"]
-    family = FAMILIES.get(str(kind))
-    if family is None:
+def _check_architecture(config: Mapping[str, Any], family: Family | None, chain: Chain | None, name: str) -> None:
+    named = _named(config)
+    if family is None and (chain or config.get("auto_map") or not str(named).endswith(CLASSIFIER)):
         raise UnsupportedModelError(
-            f"{name!r} is of the family {kind!r} ({_named(config)}); this version scores {', '.join(FAMILIES)}."
+            f"{name!r} is of the family {config['model_type']!r} ({named}); this version scores {', '.join(FAMILIES)}"
+            + (
+                ". Its code is in the checkpoint, and code of a checkpoint is never run."
+                if config.get("auto_map")
+                else f", and what transformers has as ...{CLASSIFIER}."
+            )
         )
-    return family
-
-
-def _check_architecture(config: Mapping[str, Any], family: Family, chain: Chain | None, name: str) -> None:
-    expected = family.body if chain else family.architecture
-    if _named(config) != expected:
+    expected = None if family is None else family.body if chain else family.architecture
+    if expected and named != expected:
         raise UnsupportedModelError(
-            f"{name!r} is a {_named(config) or 'model of no named architecture'}, which "
+            f"{name!r} is a {named or 'model of no named architecture'}, which "
             + (
                 f"is not what its modules are made for: they come after a {expected}."
                 if chain
@@ -154,8 +248,9 @@ def _check_architecture(config: Mapping[str, Any], family: Family, chain: Chain 
                 f"A reranker of this family is a {expected}."
             )
         )
-    learned = family.tensors == "bert"
+    learned = family is not None and family.tensors == "bert"
     if learned and (config.get("position_embedding_type") or "absolute") != "absolute":
+        # transformers of today would read over it and score by other positions.
         raise UnsupportedModelError(
             f"{name!r} uses {config['position_embedding_type']!r} positions; only absolute ones are known"
         )

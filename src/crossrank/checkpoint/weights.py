@@ -1,19 +1,19 @@
 """A checkpoint's tensors, under names that do not depend on the family: none missing, none unused, each of its shape.
 
-It knows safetensors files and the families' tensor names; not what is computed with them. Never a pickle.
+It knows safetensors files; not what is computed with the tensors. Never a pickle.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.checkpoint.families import NormStep
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.settings import read_json
+from crossrank.checkpoint.tensors import tensor_table
 from crossrank.errors import CheckpointError, WeightsError
 
 Tensor = NDArray[Any]  # float32, float16, or uint16 that holds the bits of a bfloat16
@@ -67,83 +67,6 @@ def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
         for source, canonicals, _ in table
         for canonical, part in zip(canonicals, np.split(stored[source], len(canonicals)), strict=True)
     }
-
-
-class Entry(NamedTuple):
-    """A tensor of a checkpoint: its name there, the canonical names of what its rows are in equal parts, its shape."""
-
-    source: str
-    canonicals: tuple[str, ...]
-    shape: tuple[int, ...]
-
-
-def tensor_table(profile: ModelProfile) -> list[Entry]:
-    """Every tensor of the architecture.
-
-    Canonical names are the engine's: a norm is called after what was added to the residual stream before it, be it the
-    last norm of its layer or the first one of the next.
-    """
-    prefix = "" if profile.modular else profile.family.prefix
-    table = BODIES[profile.family.tensors](profile, prefix)
-    columns = profile.hidden
-    for i, step in enumerate(profile.head):
-        shape = (columns,) if isinstance(step, NormStep) else (step.out, columns)
-        table += _affine(step.source, f"head.{i}", *shape, bias=step.bias)
-        columns = shape[0]
-    return table
-
-
-def _bert(profile: ModelProfile, prefix: str) -> list[Entry]:
-    p, h, e = prefix, profile.hidden, profile.embedding
-    table = [
-        Entry(f"{p}embeddings.word_embeddings.weight", ("embeddings.word",), (profile.vocabulary, e)),
-        Entry(f"{p}embeddings.position_embeddings.weight", ("embeddings.position",), (profile.positions, e)),
-        Entry(f"{p}embeddings.token_type_embeddings.weight", ("embeddings.type",), (profile.segments, e)),
-        *_affine(f"{p}embeddings.LayerNorm", "embeddings.norm", e),
-    ]
-    if e != h:
-        table += _affine(f"{p}embeddings_project", "embeddings.project", h, e)
-    for i in range(profile.layers):
-        source, layer = f"{p}encoder.layer.{i}", f"layers.{i}"
-        for part in ("query", "key", "value"):
-            table += _affine(f"{source}.attention.self.{part}", f"{layer}.attention.{part}", h, h)
-        table += _affine(f"{source}.attention.output.dense", f"{layer}.attention.output", h, h)
-        table += _affine(f"{source}.attention.output.LayerNorm", f"{layer}.attention.norm", h)
-        table += _affine(f"{source}.intermediate.dense", f"{layer}.ffn.up", profile.intermediate, h)
-        table += _affine(f"{source}.output.dense", f"{layer}.ffn.down", h, profile.intermediate)
-        table += _affine(f"{source}.output.LayerNorm", f"{layer}.ffn.norm", h)
-    return table
-
-
-def _modernbert(profile: ModelProfile, prefix: str) -> list[Entry]:
-    p, h, inner, layout = prefix, profile.hidden, profile.intermediate, profile.layout
-    attention, ffn, norm = layout.attention_bias, layout.ffn_bias, layout.norm_bias
-    table = [
-        Entry(f"{p}embeddings.tok_embeddings.weight", ("embeddings.word",), (profile.vocabulary, h)),
-        *_affine(f"{p}embeddings.norm", "embeddings.norm", h, bias=norm),
-    ]
-    for i in range(profile.layers):
-        source, layer = f"{p}layers.{i}", f"layers.{i}"
-        qkv = tuple(f"{layer}.attention.{part}" for part in ("query", "key", "value"))
-        after = f"{p}layers.{i + 1}.attn_norm" if i + 1 < profile.layers else f"{p}final_norm"
-        table += _affine(f"{source}.attn.Wqkv", qkv, 3 * h, h, bias=attention)
-        table += _affine(f"{source}.attn.Wo", f"{layer}.attention.output", h, h, bias=attention)
-        table += _affine(f"{source}.mlp_norm", f"{layer}.attention.norm", h, bias=norm)
-        table += _affine(f"{source}.mlp.Wi", (f"{layer}.ffn.up", f"{layer}.ffn.gate"), 2 * inner, h, bias=ffn)
-        table += _affine(f"{source}.mlp.Wo", f"{layer}.ffn.down", h, inner, bias=ffn)
-        table += _affine(after, f"{layer}.ffn.norm", h, bias=norm)
-    return table
-
-
-BODIES: Mapping[str, Callable[[ModelProfile, str], list[Entry]]] = {"bert": _bert, "modernbert": _modernbert}
-
-
-def _affine(source: str, canonical: str | tuple[str, ...], *weight: int, bias: bool = True) -> list[Entry]:
-    names = (canonical,) if isinstance(canonical, str) else canonical
-    entries = [Entry(f"{source}.weight", tuple(f"{name}.weight" for name in names), weight)]
-    if bias:
-        entries.append(Entry(f"{source}.bias", tuple(f"{name}.bias" for name in names), weight[:1]))
-    return entries
 
 
 def _files(folder: Path, profile: ModelProfile) -> list[tuple[str, Path]]:

@@ -110,14 +110,17 @@ def _engine(model: str | None) -> dict[str, Any]:
 
     scorer = open_scorer(OpenConfig(model))
     facts = scorer.backend.facts
-    isa, precisions = available_precisions()
-    verdict = kept(locate(model).folder, isa, precisions)
+    measured = {}
+    if facts.backend == "native":  # only its precisions are measured
+        verdict = kept(locate(model).folder, *available_precisions())
+        measured = {"precision_measured_on": None if verdict is None else verdict.on}
     return {
         "model": scorer.profile.name,
         "family": scorer.profile.family.name,
-        "precisions": precisions,
-        "precision_measured_on": None if verdict is None else verdict.on,
-        "path": f"{facts.backend} on {facts.device}, {facts.detail}, {facts.precision}, {facts.threads} threads",
+        "precisions": list(facts.precisions),
+        **measured,
+        "path": f"{facts.backend} on {facts.device}, {facts.detail}, {facts.precision}"
+        + (f", {facts.threads} threads" if facts.threads else ""),
     }
 
 

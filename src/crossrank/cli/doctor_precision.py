@@ -35,7 +35,9 @@ def examine(
     with ExitStack() as stack:
         with waiting("Opening the model"):
             models = {
-                precision: stack.enter_context(Reranker(model, precision=precision, threads=threads, cache=None))
+                precision: stack.enter_context(
+                    Reranker(model, backend="native", precision=precision, threads=threads, cache=None)
+                )
                 for precision in by_exactness(precisions)
             }
         with waiting(f"Scoring {pairs:,} pairs in {', '.join(models)}"):

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
@@ -60,6 +61,12 @@ Examples:
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
 @click.option(
+    "--device",
+    metavar="NAME",
+    default="auto",
+    help="auto (the default): a GPU if torch can use one, else the CPU; cpu, cuda, cuda:N, mps.",
+)
+@click.option(
     "--precision",
     type=click.Choice(CHOICES["precision"]),
     default="auto",
@@ -86,6 +93,7 @@ def command(
     limit: int | None,
     max_length: int | None,
     threads: int | None,
+    device: str,
     precision: str,
     out: Path | None,
     plots: bool,
@@ -121,24 +129,18 @@ def command(
     named = labels(models, [stage.name, *runs])
     with ExitStack() as stack:
         shown = stack.enter_context(QueriesShown(len(named), out))
+        opening = partial(open_model, max_length=max_length, threads=threads, device=device, precision=precision)
+        opened = {label: stack.enter_context(opening(model)) for label, model in named.items()}
+        identities = {label: identity(model, max_length, opened[label].facts) for label, model in named.items()}
         evaluation = evaluate(
-            {
-                label: stack.enter_context(
-                    open_model(model, max_length=max_length, threads=threads, precision=precision)
-                )
-                for label, model in named.items()
-            },
+            opened,
             collection,
             first_stage=stage,
             runs=runs,
             measures=names,
             queries_max=limit,
             folder=out,
-            identities={
-                label: identity(model, max_length=max_length, precision=precision) for label, model in named.items()
-            }
-            if out
-            else {},
+            identities=identities if out else {},
             on_query=shown,
         )
     written = [] if out is None else [*write_files(evaluation, out), *(write_plots(evaluation, out) if plots else [])]

@@ -8,9 +8,9 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 
 from crossrank import __version__
+from crossrank.backends.contract import BackendFacts
 from crossrank.checkpoint.source import BUNDLED, WANTED, locate
 from crossrank.cli.progress import waiting
-from crossrank.engine.open import resolved_precision
 from crossrank.evaluate.candidates import DEPTH, FirstStage, from_bm25, from_pool, from_run, has_pools
 from crossrank.evaluate.collection import Collection, Run, read_run
 from crossrank.evaluate.runs import default_run, run_name
@@ -70,17 +70,18 @@ def labels(models: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def open_model(model: str, *, max_length: int | None, threads: int | None, precision: str) -> Reranker:
+def open_model(model: str, *, max_length: int | None, threads: int | None, device: str, precision: str) -> Reranker:
     """The model, with a sign of life; without a cache, which would hide what ranking costs."""
     local = model == BUNDLED or Path(model).is_dir()  # a download shows its own progress
     with waiting(f"Opening {model}") if local else nullcontext():
-        return Reranker(model, max_length=max_length, threads=threads, precision=precision, cache=None)
+        return Reranker(model, max_length=max_length, threads=threads, device=device, precision=precision, cache=None)
 
 
-def identity(model: str, *, max_length: int | None, precision: str) -> str:
-    """What the model's results depend on: its files, how texts are cut, what it computes in, crossrank's version."""
+def identity(model: str, max_length: int | None, facts: BackendFacts) -> str:
+    """What the model's results depend on: its files, how texts are cut, what computes it, crossrank's version."""
     folder = locate(model).folder
-    digest = blake2b(f"{__version__} {max_length} {resolved_precision(folder, precision)}".encode(), digest_size=16)
+    computed_by = (facts.backend, facts.device, facts.precision)
+    digest = blake2b(repr((__version__, max_length, computed_by)).encode(), digest_size=16)
     for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):
         with file.open("rb") as content:
             digest.update(file.name.encode() + file_digest(content, "sha256").digest())

@@ -148,6 +148,6 @@ def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
 def _parameters_m(profile: ModelProfile) -> float:
     from math import prod
 
-    from crossrank.checkpoint.weights import tensor_table
+    from crossrank.checkpoint.tensors import tensor_table
 
     return sum(prod(shape) for _, _, shape in tensor_table(profile)) / 1e6

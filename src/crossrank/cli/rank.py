@@ -44,6 +44,12 @@ Examples:
 )
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
 @click.option(
+    "--device",
+    metavar="NAME",
+    default="auto",
+    help="auto (the default): a GPU if torch can use one, else the CPU; cpu, cuda, cuda:N, mps.",
+)
+@click.option(
     "--precision",
     type=click.Choice(CHOICES["precision"]),
     default="auto",
@@ -64,6 +70,7 @@ def command(
     max_length: int | None,
     long_documents: str,
     threads: int | None,
+    device: str,
     precision: str,
     as_json: bool,
     as_table: bool,
@@ -89,6 +96,7 @@ def command(
             max_length=max_length,
             long_documents=long_documents,  # type: ignore[arg-type] # click.Choice has checked it
             threads=threads,
+            device=device,
             precision=precision,
             cache=None,
         )

@@ -4,18 +4,20 @@ It is the only place that knows both checkpoints and backends.
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from crossrank.backends.contract import BackendFacts
+from crossrank.backends.contract import Backend, BackendFacts
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import WANTED, locate
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.cache import MemoryCache, ScoreCache
+from crossrank.engine.choose import choose
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
 from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.packed import packed_file
@@ -44,13 +46,14 @@ class OpenConfig:
     instruction: str | None = None
     cache: str | ScoreCache | None = "memory"
     revision: str | None = None
+    compile: bool = False
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
 
 
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 CHOICES = {
-    "device": ("auto", "cpu"),
-    "backend": ("auto", "native"),
-    "precision": ("auto", "fp32", "bf16", "int8"),
+    "backend": ("auto", "native", "torch"),
+    "precision": ("auto", "fp32", "bf16", "fp16", "int8"),
     "long_documents": ("chunk", "truncate", "error"),
 }
 COUNTS = {  # least, most, whether it may be left out
@@ -68,8 +71,6 @@ def open_scorer(config: OpenConfig) -> Scorer:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
         ModelError: the model cannot be found, read or scored.
     """
-    from crossrank.backends.native import NativeBackend, engine_file, used_isa  # loads the compiled engine
-
     _check(config)
     source = locate(config.model, revision=config.revision)
     profile = read_profile(source.folder, source.name)
@@ -83,16 +84,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
         cut_query=config.cut_query,
     )
     encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
-    weights = load_weights(source.folder, profile)
-    precision = resolved_precision(source.folder, config.precision)
-    backend = NativeBackend(
-        profile,
-        weights,
-        precision=precision,
-        threads=config.threads,
-        batch_tokens=config.batch_tokens,
-        packed=packed_file(source.folder, engine_file(), used_isa(), precision),
-    )
+    backend = open_backend(config, profile, source.folder)
     log.info("opened %s: %s", source.name, backend.facts)
     cache = MemoryCache() if config.cache == "memory" else config.cache
     assert cache is None or not isinstance(cache, str), "bug: an unchecked cache spec"
@@ -100,6 +92,38 @@ def open_scorer(config: OpenConfig) -> Scorer:
     shared = cache is not None and config.cache != "memory"
     identity = fingerprint(source.folder, encode, backend.facts) if shared else b""
     return Scorer(profile, encoder, backend, cache, identity)
+
+
+def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Backend:
+    """The model in `folder` on the backend that was asked for, or the fastest that runs it."""
+    weights = None if profile.family.foreign else load_weights(folder, profile)
+    if choose(profile, config.backend, config.device) == "torch":
+        from crossrank.backends.torch import open_torch
+
+        return open_torch(
+            profile,
+            folder,
+            weights,
+            device=config.device,
+            precision=config.precision,
+            threads=config.threads,
+            batch_tokens=config.batch_tokens,
+            compile=config.compile,
+        )
+    from crossrank.backends.native import NativeBackend, engine_file, used_isa  # loads the compiled engine
+
+    if config.compile:
+        raise UsageError("compile=True is for the torch engine on a GPU; the native engine is compiled already.")
+    assert weights is not None, "bug: the native engine runs no foreign family"
+    precision = resolved_precision(folder, config.precision)
+    return NativeBackend(
+        profile,
+        weights,
+        precision=precision,
+        threads=config.threads,
+        batch_tokens=config.batch_tokens,
+        packed=packed_file(folder, engine_file(), used_isa(), precision),
+    )
 
 
 def available_precisions() -> tuple[str, list[str]]:
@@ -153,6 +177,9 @@ def checked_length(max_length: int | None, profile: ModelProfile) -> int:
 
 
 def _check(config: OpenConfig) -> None:
+    device: Any = config.device
+    if not isinstance(device, str) or not DEVICES.fullmatch(device):
+        raise UsageError(f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N (as cuda:1), mps")
     for name, allowed in CHOICES.items():
         value = getattr(config, name)
         if value not in allowed:

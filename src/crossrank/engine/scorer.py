@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.backends.contract import Backend, Batch, Limits, Row
+from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending, Row
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.engine.cache import ScoreCache, cache_key
 from crossrank.engine.encode import Encoded, Encoder, Tokens
@@ -22,7 +22,6 @@ from crossrank.errors import NotFiniteError
 
 PORTION_CHARACTERS = 256_000  # about 64k tokens: what is tokenised and in memory at a time
 HURRIED_CHARACTERS = 16_000  # the same under a deadline, which is looked at between portions and between batches
-HURRIED_TOKENS = 512
 
 
 @dataclass(slots=True)
@@ -44,6 +43,24 @@ class Outcome:
         found = {pair: self.results[pair] for pair in pairs if pair in self.results}
         fresh = [scored for pair, scored in found.items() if pair in self.fresh]
         return {"pairs": len(fresh), "cached": len(found) - len(fresh), "tokens": sum(s.cost for s in fresh)}
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Some of a call's pairs, tokenised: each one's rows, all rows in order, and whose each is."""
+
+    pairs: list[Pair]
+    encoded: list[Encoded]
+    rows: list[Row]
+    owners: list[Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A portion that a backend is at: rows, and what waits for their logits."""
+
+    portion: Portion
+    batches: list[tuple[range, Pending]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,39 +87,60 @@ class Scorer:
         outcome = Outcome(self._recall(pairs))
         fresh = [pair for pair in dict.fromkeys(pairs) if pair not in outcome.results]
         size_max = PORTION_CHARACTERS if deadline is None else HURRIED_CHARACTERS
-        for portion in portions((len(pair.query) + len(pair.document) for pair in fresh), size_max):
-            if deadline is not None and self.clock() >= deadline:
-                break
-            scored = self._score_portion([fresh[i] for i in portion], known or {}, deadline, outcome.timings)
-            self._remember(scored)
-            outcome.results.update(scored)
-            outcome.fresh.update(scored)
+        begun: Begun | None = None
+        try:
+            for portion in portions((len(pair.query) + len(pair.document) for pair in fresh), size_max):
+                if deadline is not None and self.clock() >= deadline:
+                    break
+                # A device of its own is busy with the portion before while this one is tokenised and begun.
+                encoded = self._encode([fresh[i] for i in portion], known or {}, outcome.timings)
+                following = self._begin(encoded, deadline, outcome.timings)
+                begun, before = following, begun
+                self._finish(before, outcome)
+        finally:
+            self._finish(begun, outcome)
         return outcome
 
     def activate(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores fp32 of logits fp32, by the model's own activation."""
         return activate(logits, self.profile.score_activation)
 
-    def _score_portion(
-        self, pairs: list[Pair], known: Mapping[str, Tokens], deadline: float | None, timings: dict[str, float]
-    ) -> dict[Pair, Scored]:
+    def _encode(self, pairs: list[Pair], known: Mapping[str, Tokens], timings: dict[str, float]) -> Portion:
         started = time.perf_counter()
         encoded = self.encoder.encode(pairs, known)
         timings["tokenize"] += time.perf_counter() - started
         rows = [row for item in encoded for row in item.rows]
-        owners = [pair for pair, item in zip(pairs, encoded, strict=True) for _ in item.rows]
-        logits = np.full(len(rows), np.nan, np.float32)
-        done = 0
-        for batch in plan([len(row.ids) for row in rows], self._limits(deadline)):
+        return Portion(
+            pairs, encoded, rows, [pair for pair, item in zip(pairs, encoded, strict=True) for _ in item.rows]
+        )
+
+    def _begin(self, portion: Portion, deadline: float | None, timings: dict[str, float]) -> Begun:
+        """Start what the portion's rows need; with a deadline one batch after the other, as far as it comes."""
+        begun = Begun(portion)
+        for batch in plan([len(row.ids) for row in portion.rows], self._limits(deadline)):
             if deadline is not None and self.clock() >= deadline:
                 break
             started = time.perf_counter()
-            logits[batch.start : batch.stop] = self._run(
-                rows[batch.start : batch.stop], owners[batch.start : batch.stop]
-            )
+            pending = self.backend.begin(Batch.of(portion.rows[batch.start : batch.stop]))
+            if deadline is not None:
+                pending = _known(pending())
+            begun.batches.append((batch, pending))
             timings["run"] += time.perf_counter() - started
-            done = batch.stop
-        return self._merge(pairs, encoded, logits[:done])
+        return begun
+
+    def _finish(self, begun: Begun | None, outcome: Outcome) -> None:
+        """Wait for what was begun, and keep what came of it."""
+        if begun is None:
+            return
+        started = time.perf_counter()
+        portion = begun.portion
+        parts = [self._checked(pending(), portion, batch) for batch, pending in begun.batches]
+        outcome.timings["run"] += time.perf_counter() - started
+        logits = np.concatenate(parts) if parts else np.empty(0, np.float32)
+        scored = self._merge(portion.pairs, portion.encoded, logits)
+        self._remember(scored)
+        outcome.results.update(scored)
+        outcome.fresh.update(scored)
 
     def _merge(self, pairs: list[Pair], encoded: list[Encoded], logits: NDArray[np.float32]) -> dict[Pair, Scored]:
         """The best window of each document; documents whose last window was not reached are left out."""
@@ -118,25 +156,26 @@ class Scorer:
             start = stop
         return merged
 
-    def _run(self, rows: list[Row], owners: list[Pair]) -> NDArray[np.float32]:
-        """Logits of the rows; those that are not finite are computed again in fp32, and an error if they stay."""
-        logits = self.backend.run(Batch.of(rows))[:, 0]
-        broken = np.flatnonzero(~np.isfinite(logits))
+    def _checked(self, logits: Logits, portion: Portion, batch: range) -> NDArray[np.float32]:
+        """Logits [rows]; those that are not finite are computed again in fp32, and an error if they stay."""
+        checked = logits[:, 0]
+        broken = np.flatnonzero(~np.isfinite(checked))
         if len(broken):
-            logits[broken] = self.backend.run(Batch.of([rows[i] for i in broken]), exact=True)[:, 0]
+            rows = [portion.rows[batch.start + i] for i in broken]
+            checked[broken] = self.backend.run(Batch.of(rows), exact=True)[:, 0]
             for i in broken:
-                if not np.isfinite(logits[i]):
-                    pair = owners[i]
+                if not np.isfinite(checked[i]):
+                    pair = portion.owners[batch.start + i]
                     raise NotFiniteError(
-                        f"{self.profile.name!r} gives {logits[i]} for the query {preview(pair.query)} and the document "
-                        f"{preview(pair.document)}, in fp32 too. The checkpoint's weights are likely broken: "
+                        f"{self.profile.name!r} gives {checked[i]} for the query {preview(pair.query)} and the "
+                        f"document {preview(pair.document)}, in fp32 too. The checkpoint's weights are likely broken: "
                         "download or export the model again."
                     )
-        return logits
+        return checked
 
     def _limits(self, deadline: float | None) -> Limits:
         limits = self.backend.limits
-        return limits if deadline is None else Limits(min(HURRIED_TOKENS, limits.tokens_max), limits.rows_max)
+        return limits if deadline is None else Limits(min(limits.tokens_hurried, limits.tokens_max), limits.rows_max)
 
     def _recall(self, pairs: Sequence[Pair]) -> dict[Pair, Scored]:
         if self.cache is None:
@@ -149,3 +188,7 @@ class Scorer:
     def _remember(self, scored: Mapping[Pair, Scored]) -> None:
         if self.cache is not None and scored:
             self.cache.put_many({cache_key(self.identity, pair): result for pair, result in scored.items()})
+
+
+def _known(logits: Logits) -> Pending:
+    return lambda: logits

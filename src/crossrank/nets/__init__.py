@@ -1,0 +1,1 @@
+"""Torch nets on packed tokens; they know profiles, weights and rows, not texts, pairs or devices' memory."""

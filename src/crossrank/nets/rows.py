@@ -1,0 +1,97 @@
+"""Rows of tokens laid end to end, and where each stands when attention wants them side by side.
+
+Places are worked out on the host, in numpy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PADDING_MAX = 1.125  # a bucket's longest row over its shortest one
+PADDING_FREE = 8  # tokens by which they may always differ
+SCORES_MAX = 1 << 24  # attention scores of one head over a bucket: bounds what masks and biases hold
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Rows of about one length, side by side.
+
+    Attributes:
+        rows: which.
+        tokens: int64 [rows, longest], which packed token stands where; padding repeats a row's first.
+        valid: bool [rows, longest], False for padding; None where there is none.
+    """
+
+    rows: list[int]
+    tokens: Tensor
+    valid: Tensor | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch on a device.
+
+    Attributes:
+        ids: int32 [tokens].
+        segments: int32 [tokens].
+        positions: int32 [tokens].
+        starts: int32 [rows + 1], the prefix sums of the rows' lengths.
+        longest: tokens of the longest row, or more.
+        lengths: tokens of each row, on the host.
+    """
+
+    ids: Tensor
+    segments: Tensor
+    positions: Tensor
+    starts: Tensor
+    longest: int
+    lengths: tuple[int, ...]
+
+    @cached_property
+    def buckets(self) -> tuple[tuple[Bucket, ...], Tensor]:
+        """The rows by length, and int64 [tokens]: which place of all buckets laid end to end each token has."""
+        starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        place = np.zeros(len(self.ids), np.int64)  # tokens of no row read anything
+        buckets, before = [], 0
+        for rows in by_length(self.lengths):
+            lengths = np.array([self.lengths[row] for row in rows])
+            columns = np.arange(lengths.max())
+            valid = columns < lengths[:, None]
+            tokens = starts[rows][:, None] + np.where(valid, columns, 0)
+            place[tokens[valid]] = before + np.flatnonzero(valid)
+            before += tokens.size
+            on_device = torch.from_numpy(tokens).to(self.ids.device)
+            whole = bool(valid.all())
+            buckets.append(Bucket(rows, on_device, None if whole else torch.from_numpy(valid).to(self.ids.device)))
+        return tuple(buckets), torch.from_numpy(place).to(self.ids.device)
+
+
+def by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows in buckets of about one length, the longest first; pure."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    buckets: list[list[int]] = []
+    for row in order:
+        longest = lengths[buckets[-1][0]] if buckets else 0
+        near = longest <= max(PADDING_MAX * lengths[row], lengths[row] + PADDING_FREE)
+        if buckets and near and (len(buckets[-1]) + 1) * longest**2 <= SCORES_MAX:
+            buckets[-1].append(row)
+        else:
+            buckets.append([row])
+    return buckets
+
+
+def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...]) -> Rows:
+    """The rows in `whole`, as views of it: ids, segments, positions and starts, one after the other.
+
+    Args:
+        whole: int32 [3 * tokens + rows + 1].
+        tokens: places of each part; those after the last row's end belong to none.
+        longest: tokens of the longest row, or more.
+        lengths: tokens of each row, where attention is padded.
+    """
+    ids, segments, positions = (whole[i * tokens : (i + 1) * tokens] for i in range(3))
+    return Rows(ids, segments, positions, whole[3 * tokens :], longest, lengths)
