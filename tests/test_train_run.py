@@ -176,6 +176,21 @@ def test_the_result_can_be_the_mean_of_checkpoints_in_fp16(tmp_path: Path) -> No
     assert Reranker(str(folder), cache=None).score(PAIRS).shape == (2,)
 
 
+def test_the_result_can_be_averaged_with_another_runs(tmp_path: Path) -> None:
+    """A second run starts from the first one's model, and the mean of both is written; the card tells."""
+    first = train(config_of(tmp_path))
+    config = config_of(tmp_path).replaced(output=str(tmp_path / "second"))
+    model = dataclasses.replace(config.model, base=str(first), average_with=(str(first),), base_note="A first run.")
+    folder = train(dataclasses.replace(config, model=model))
+    (last,) = [path for path in checkpoints(tmp_path / "second" / "checkpoints") if path.name == "checkpoint-6"]
+    one, other = load_file(first / "model.safetensors"), load_file(last / "model.safetensors")
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        assert tensor == pytest.approx((one[name] + other[name]) / 2, abs=1e-6)
+    card = (folder / "README.md").read_text()
+    assert "A first run." in card
+    assert str(tmp_path) not in card
+
+
 def test_a_loss_that_is_no_number_stops_and_the_last_good_checkpoint_stays(tmp_path: Path) -> None:
     # One query in twelve has a teacher's score that `scale` turns into infinity.
     write_jsonl(

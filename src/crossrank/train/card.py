@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from crossrank.train.config import TrainConfig
@@ -73,6 +74,8 @@ def write_card(told: Told) -> str:
         f"- Loss: {_losses(told.config.losses)}.",
         *[f"- Teacher {_teacher(teacher)}." for teacher in told.config.teachers],
         *([f"- The weights are the mean of the last {train.average} checkpoints."] if train.average > 1 else []),
+        *([f"- {model.base_note}"] if model.base_note else []),
+        *([f"- Averaged with {', '.join(map(_short, model.average_with))}."] if model.average_with else []),
         f"- {_hours(told.seconds)} on {told.device} ({told.machine}), preparation not counted.",
         "- " + ", ".join(f"{name} {number}" for name, number in told.versions.items()) + ".",
         "",
@@ -84,8 +87,13 @@ def write_card(told: Told) -> str:
     return "\n".join([*head, *body])
 
 
+def _short(spec: str) -> str:
+    """A folder's last two parts: where it lay is nobody's business."""
+    return "/".join(Path(spec).parts[-2:])
+
+
 def _first_sentence(model: ModelConfig) -> str:
-    base = model.base_name or model.base.removeprefix("package:")
+    base = model.base_name or _short(model.base.removeprefix("package:"))
     return (
         "A cross-encoder that scores how well a document answers a query, trained with `crossrank train` from "
         f"`{base}`. Scores go through a sigmoid; weights are {model.precision}."

@@ -1,5 +1,6 @@
 """The checkpoints of a run, and the mean of their weights. It knows folders and tensors."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,25 @@ def averaged(folders: list[Path]) -> dict[str, Any]:
     """The mean of the weights of checkpoints, fp32 tensors by transformers' names (Izmailov et al. 2018)."""
     if not folders:
         raise CheckpointError("There is no checkpoint to take weights from.")
-    import torch
     from safetensors.torch import load_file
 
+    return mean(load_file(folder / "model.safetensors") for folder in folders)
+
+
+def mean(models: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of the weights of models of one shape, fp32 tensors by name.
+
+    Raises:
+        CheckpointError: their tensors differ in name or shape.
+    """
+    import torch
+
     total: dict[str, Any] = {}
-    for folder in folders:
-        for name, tensor in load_file(folder / "model.safetensors").items():
-            total[name] = total.get(name, 0) + tensor.to(torch.float64)
-    return {name: (tensor / len(folders)).to(torch.float32) for name, tensor in total.items()}
+    count = 0
+    for weights in models:
+        shapes = {name: tensor.shape for name, tensor in weights.items()}
+        if count and shapes != {name: tensor.shape for name, tensor in total.items()}:
+            raise CheckpointError("The models whose weights are to be averaged are not of one architecture.")
+        total = {name: total.get(name, 0) + tensor.to(torch.float64) for name, tensor in weights.items()}
+        count += 1
+    return {name: (tensor / count).to(torch.float32) for name, tensor in total.items()}

@@ -67,7 +67,7 @@ class TrainConfig:
 
 
 def read_config(file: Path) -> TrainConfig:
-    """The config in a TOML file; its `output`, `data` and `cache` are seen from the file's own folder.
+    """The config in a TOML file; its `output`, `data`, `cache` and models `./...` are seen from the file's own folder.
 
     Raises:
         InputFileError: the file cannot be read or is no TOML.
@@ -89,7 +89,16 @@ def read_config(file: Path) -> TrainConfig:
     run = dataclasses.replace(
         run, output=str(here / Path(run.output).expanduser()), data=str(here / Path(run.data).expanduser()), cache=cache
     )
-    return dataclasses.replace(config, run=run)
+    model = dataclasses.replace(
+        config.model,
+        base=_seen_from(here, config.model.base),
+        average_with=tuple(_seen_from(here, folder) for folder in config.model.average_with),
+    )
+    return dataclasses.replace(config, run=run, model=model)
+
+
+def _seen_from(here: Path, spec: str) -> str:
+    return str(here / spec) if spec.startswith(".") else spec
 
 
 def _check_whole(config: TrainConfig) -> None:

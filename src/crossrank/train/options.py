@@ -34,8 +34,12 @@ class ModelConfig:
     """What is trained.
 
     Attributes:
-        base: a folder, a name of the Hugging Face hub, or `package:NAME` for weights inside an installed package.
+        base: a folder, a name of the Hugging Face hub, or `package:NAME` for weights inside an installed package; what
+            begins with a dot is seen from the config's own folder.
         base_name: what the card calls the base; its name on the hub, if it has one.
+        base_note: what the card says of how the base was made, where a run starts from another run's model.
+        average_with: folders of models from the same origin, written as `base`; the result is the mean of its weights
+            and theirs (Wortsman et al. 2022).
         name: for the card.
         licence: of the result, for the card.
         language: for the card, a two-letter code.
@@ -46,6 +50,8 @@ class ModelConfig:
 
     base: str
     base_name: str = ""
+    base_note: str = ""
+    average_with: tuple[str, ...] = ()
     name: str = "reranker"
     licence: str = ""
     language: str = "en"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crossrank.machine import cpu_name, memory_bytes, usable_cores
 from crossrank.train.base import model_folder
 from crossrank.train.card import Told, write_card
-from crossrank.train.checkpoints import averaged, checkpoints, scheduled
+from crossrank.train.checkpoints import averaged, checkpoints, mean, scheduled
 from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device, keep_memory, resolve_device
 from crossrank.train.events import Emit, Saved, ignore
@@ -57,6 +57,7 @@ def train(config: TrainConfig, *, resume: bool = False, emit: Emit = ignore, ran
     if device.name == "cpu":
         keep_memory()
     base = model_folder(config.model.base)
+    companions = [model_folder(spec) for spec in config.model.average_with]
     sets = read_sets(config)
     material = read_material(config, emit, query_texts(sets))
     claim(config, resume=resume)
@@ -65,7 +66,7 @@ def train(config: TrainConfig, *, resume: bool = False, emit: Emit = ignore, ran
     with stop_asked() as stop:
         trainer = _trainer(config, device, student, examples, sets, emit, stop)
         seconds = _steps(trainer, config)
-    weights = _weights(config)
+    weights = _weights(config, companions)
     student.model.load_state_dict({name: tensor.to(student.device) for name, tensor in weights.items()})
     last = trainer.evaluate_now(config.train.steps)
     told = Told(
@@ -121,10 +122,11 @@ def _steps(trainer: "ListTrainer", config: TrainConfig) -> float:
     return seconds
 
 
-def _weights(config: TrainConfig) -> dict[str, Any]:
+def _weights(config: TrainConfig, companions: list[Path]) -> dict[str, Any]:
+    """The mean of the last checkpoints, and of that and other models."""
     whole = checkpoints(config.output / "checkpoints")
     of_schedule = scheduled(whole, save_every=config.train.save_every, steps=config.train.steps)
-    return averaged(of_schedule[-config.train.average :])
+    return mean([averaged(of_schedule[-config.train.average :]), *(averaged([folder]) for folder in companions)])
 
 
 def _machine() -> str:
