@@ -134,7 +134,7 @@ def _edit(folder: Path, old: str, new: str) -> None:
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "corrupt": _corrupt,
     "classifier": _without_head,
-    "labels": lambda folder: _edit(folder, '"LABEL_0"\n', '"LABEL_0", "1": "LABEL_1"\n'),
+    "labels": lambda folder: _edit(folder, '"LABEL_0"\n', '"refutes", "1": "supports"\n'),
     "contradict its config.json": lambda folder: _edit(folder, '"intermediate_size": 48', '"intermediate_size": 40'),
     "no reranking head": lambda folder: _edit(folder, "BertForSequenceClassification", "BertModel"),
     "hidden_size": lambda folder: _edit(folder, '"hidden_size": 24', '"hidden_size": "x"'),

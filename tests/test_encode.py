@@ -61,7 +61,7 @@ def test_longest_first_equals_the_tokenizers_truncation(
     folder = checkpoint(family)
     encoder = open_encoder(folder, family, cut_query=True)
     pair = Pair(query * repeats, document * repeats)
-    expected = reference(folder, "longest_first").encode(*pair)
+    expected = reference(folder, "longest_first").encode(pair.query, pair.document)
     (row,) = encoder.encode([pair], {})[0].rows
     assert row.ids.tolist() == expected.ids
 

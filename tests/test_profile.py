@@ -171,17 +171,36 @@ def test_the_truncation_side_is_the_tokenizers(folder: Path) -> None:
     assert read_profile(folder, "some/model").truncation_side == "left"
 
 
-@pytest.mark.parametrize("labels", [2, 3])
-def test_a_classifier_is_refused(labels: int, folder: Path) -> None:
-    """A head of several labels gives no single score, and the message counts them."""
-    change(folder, id2label={str(i): f"LABEL_{i}" for i in range(labels)})
-    assert f"{labels} labels" in refusal(folder, UnsupportedModelError)
+@pytest.mark.parametrize(
+    ("labels", "reading", "activation"),
+    [
+        (["LABEL_0"], "score", "sigmoid"),
+        (["anything"], "score", "sigmoid"),
+        (["LABEL_0", "LABEL_1"], "odds", "sigmoid"),
+        (["irrelevant", "relevant"], "odds", "sigmoid"),
+        (["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], "grade", "identity"),
+        (["0", "1", "2"], "grade", "identity"),
+    ],
+)
+def test_labels_are_read_as_relevance(labels: list[str], reading: str, activation: str, folder: Path) -> None:
+    """One label is a score; of two the second is relevance; numbered ones are grades."""
+    change(folder, id2label={str(i): label for i, label in enumerate(labels)})
+    profile = read_profile(folder, "some/model")
+    assert (profile.labels, profile.reading, profile.score_activation) == (len(labels), reading, activation)
+
+
+@pytest.mark.parametrize("labels", [["negative", "positive"], ["contradiction", "entailment", "neutral"]])
+def test_a_classifier_is_refused(labels: list[str], folder: Path) -> None:
+    """Labels that are no grades of relevance give no score, and the message names them."""
+    change(folder, id2label={str(i): label for i, label in enumerate(labels)})
+    message = refusal(folder, UnsupportedModelError)
+    assert f"{len(labels)} labels ({', '.join(labels)})" in message
 
 
 def test_without_a_count_of_labels_there_are_two(folder: Path) -> None:
-    """transformers' default is two labels; a checkpoint that says nothing is a classifier."""
+    """As transformers counts them."""
     change(folder, id2label=..., label2id=...)
-    assert "2 labels" in refusal(folder, UnsupportedModelError)
+    assert read_profile(folder, "some/model").labels == 2
     change(folder, num_labels=1)
     assert read_profile(folder, "some/model").labels == 1
 
@@ -253,8 +272,12 @@ def test_a_chain_of_modules_is_refused_and_the_plain_one_taken(folder: Path) -> 
     plain = {"idx": 0, "name": "0", "path": "", "type": MODULE}
     score = {"idx": 1, "name": "1", "path": "1_LogitScore", "type": "sentence_transformers.cross_encoder.LogitScore"}
     write(folder, "modules.json", [plain, score])
+    (folder / "1_LogitScore").mkdir()
+    write(folder, "1_LogitScore/config.json", {"true_token_id": 5, "false_token_id": 6})
+    write(folder, "sentence_bert_config.json", {"transformer_task": "text-generation"})
     assert "Transformer -> LogitScore" in refusal(folder, UnsupportedModelError)
     write(folder, "modules.json", [plain])
+    write(folder, "sentence_bert_config.json", SETTINGS)
     assert read_profile(folder, "some/model").labels == 1
 
 

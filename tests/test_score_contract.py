@@ -242,11 +242,9 @@ def test_4_an_overflow_inside_the_model_is_no_number(
         weights["layers.0.ffn.down.weight"] *= np.float32(1e25)
 
     folder = changed_checkpoint(tmp_path / "huge", enlarge)
-    with (
-        Reranker(str(folder), **options) as reranker,
-        pytest.raises(errors.NotFiniteError, match=r"'fox'.*'dog'"),
-    ):
-        reranker.rank("fox", ["dog"])
+    scorer = open_scorer(OpenConfig(str(folder), **options, self_test=False))
+    with pytest.raises(errors.NotFiniteError, match=r"'fox'.*'dog'"):
+        scorer.score([Pair("fox", "dog")])
 
 
 @pytest.mark.parametrize(("isa", "precision"), [*ENGINES, *TORCH])

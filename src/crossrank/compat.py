@@ -16,7 +16,7 @@ from crossrank.arguments import check_iterable, check_model
 from crossrank.documents import text_of
 from crossrank.engine.open import OpenConfig, checked_length, open_scorer
 from crossrank.engine.pair import Pair
-from crossrank.errors import ArgumentTypeError, DocumentError, MissingExtra, UsageError
+from crossrank.errors import ArgumentTypeError, DocumentError, MissingExtra, UnsupportedModelError, UsageError
 from crossrank.reranker import Reranker
 
 Activation = Callable[[Any], Any]
@@ -60,6 +60,12 @@ class CrossEncoder:
     def _open(self, config: OpenConfig) -> None:
         self._config = config
         self._scorer = open_scorer(config)
+        profile = self._scorer.profile
+        if profile.labels != 1:
+            raise UnsupportedModelError(
+                f"{profile.name!r} has {profile.labels} labels, for which sentence-transformers gives a row of scores "
+                "a pair. Reranker reads them as one score; CrossEncoder is for models with one label."
+            )
 
     @classmethod
     def _reopened(cls, config: OpenConfig, activation_fn: Activation | None) -> Self:

@@ -28,7 +28,7 @@ from crossrank.documents import TextDocument, as_documents, check_fields, text_o
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
 from crossrank.engine.encode import Tokens
-from crossrank.engine.open import OpenConfig, open_scorer, refuse_instruction
+from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome, Scorer
 from crossrank.errors import ClosedError, CrossrankError, UsageError
@@ -73,7 +73,10 @@ class Reranker:
         long_documents: what to do with a document that does not fit: "chunk" it into overlapping windows of which the
             best counts, "truncate" its end, or "error".
         windows_max: the most windows of one document; what is beyond is not read, and the hit says so.
-        instruction: for models that take one; none of this version does.
+        instruction: what to look for, in words, for models that are asked so (Qwen3-Reranker, mxbai-rerank v2,
+            bge-reranker-v2-gemma); an error for others.
+        template: how such a model is asked, where its name and files do not tell: "qwen3-reranker", "mxbai-rerank-v2"
+            or "bge-reranker-gemma".
         cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
         revision: branch, tag or commit of a model on the hub.
         compile: whether torch.compile makes the kernels, for packed attention on a GPU; the first calls take long.
@@ -96,6 +99,7 @@ class Reranker:
         long_documents: LongDocuments = "chunk",
         windows_max: int = WINDOWS_MAX,
         instruction: str | None = None,
+        template: str | None = None,
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
         compile: bool = False,  # noqa: A002 - what torch calls it
@@ -112,6 +116,7 @@ class Reranker:
                 long_documents=long_documents,
                 windows_max=windows_max,
                 instruction=instruction,
+                template=template,
                 cache=cache,
                 revision=revision,
                 compile=compile,
@@ -147,7 +152,7 @@ class Reranker:
             top_k: at most this many hits; all by default.
             threshold: only hits with at least this score.
             fields: of mappings, the fields the model reads, in this order, as YAML.
-            instruction: for models that take one; none of this version does, so it is an error.
+            instruction: as in the constructor, for this call.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
 
         Raises:
@@ -159,10 +164,11 @@ class Reranker:
         wanted = Wanted.of(top_k, threshold)
         check_query(query)
         scorer = self._opened()
-        refuse_instruction(scorer.profile.name, instruction)
+        check_instruction(scorer.profile, instruction)
         items, known = _prepared(scorer, documents, fields)
-        outcome = scorer.score([Pair(query, item.text) for item in items], known=known, deadline=deadline)
-        return _ranking(scorer, query, items, outcome, wanted, time.perf_counter() - started)
+        asked = instruction or ""
+        outcome = scorer.score([Pair(query, item.text, asked) for item in items], known=known, deadline=deadline)
+        return _ranking(scorer, query, items, outcome, wanted, time.perf_counter() - started, asked)
 
     def rank_many(
         self,
@@ -210,7 +216,7 @@ class Reranker:
         """The documents, tokenised once; accepted wherever `documents` is."""
         encoder = self._opened().encoder
         items = as_documents(documents, fields)
-        return PreparedDocuments(tuple(items), encoder.tokens(item.text for item in items), encoder.tokenizer)
+        return PreparedDocuments(tuple(items), encoder.prepare(item.text for item in items), encoder.tokenizer)
 
     @property
     def facts(self) -> BackendFacts:
@@ -314,10 +320,16 @@ def _groups(
 
 
 def _ranking(
-    scorer: Scorer, query: str, items: Sequence[TextDocument], outcome: Outcome, wanted: Wanted, seconds: float
+    scorer: Scorer,
+    query: str,
+    items: Sequence[TextDocument],
+    outcome: Outcome,
+    wanted: Wanted,
+    seconds: float,
+    instruction: str = "",
 ) -> Ranking:
     """The hits that are wanted, best first: by logit, not by score, whose activation can saturate."""
-    pairs = [Pair(query, item.text) for item in items]
+    pairs = [Pair(query, item.text, instruction) for item in items]
     scored = [outcome.results.get(pair) for pair in pairs]
     logits = np.array([math.nan if s is None else s.logit for s in scored], np.float32)
     scores = scorer.activate(logits)

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossrank import _native
 from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits, Pending
-from crossrank.checkpoint.families import HeadStep, NormStep
+from crossrank.checkpoint.families import AnswerStep, HeadStep, NormStep
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor
 from crossrank.errors import CheckpointError, UsageError
@@ -137,6 +137,7 @@ def _config(profile: ModelProfile) -> dict[str, Any]:
 
 
 def _step(step: HeadStep) -> dict[str, Any]:
+    assert not isinstance(step, AnswerStep), "bug: language models are not the native engine's"
     if isinstance(step, NormStep):
         return {"norm_eps": step.eps, "bias": step.bias}
     return {"out": step.out, "activation": step.activation, "bias": step.bias}

@@ -5,10 +5,15 @@ It holds data only. Facts are from each model's card on the hub, read in 2026-11
 
 from dataclasses import dataclass
 
+QWEN3, MXBAI = "qwen3-reranker", "mxbai-rerank-v2"
+
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A published checkpoint: parameters in millions, tokens of context, languages as the card names them."""
+    """A published checkpoint: parameters in millions, tokens of context, languages as the card names them.
+
+    `template` is the prompt that it was trained with, where its files do not tell.
+    """
 
     name: str
     family: str
@@ -16,6 +21,12 @@ class KnownModel:
     licence: str
     languages: str
     max_length: int
+    template: str | None = None
+
+
+def known_template(name: str) -> str | None:
+    """The prompt of a model that is known by name; None for all others."""
+    return next((known.template for known in CATALOGUE if known.name == name), None)
 
 
 CATALOGUE = (
@@ -38,4 +49,14 @@ CATALOGUE = (
     KnownModel("BAAI/bge-reranker-base", "xlm-roberta", 278.0, "mit", "zh, en", 512),
     KnownModel("BAAI/bge-reranker-large", "xlm-roberta", 559.9, "mit", "zh, en", 512),
     KnownModel("BAAI/bge-reranker-v2-m3", "xlm-roberta", 567.8, "apache-2.0", "100+ languages", 8192),
+    KnownModel("mixedbread-ai/mxbai-rerank-xsmall-v1", "deberta-v2", 70.8, "apache-2.0", "en", 512),
+    KnownModel("mixedbread-ai/mxbai-rerank-base-v1", "deberta-v2", 184.4, "apache-2.0", "en", 512),
+    KnownModel("mixedbread-ai/mxbai-rerank-large-v1", "deberta-v2", 435.1, "apache-2.0", "en", 512),
+    KnownModel("mixedbread-ai/mxbai-rerank-base-v2", "qwen2", 494.0, "apache-2.0", "100+ languages", 8192, MXBAI),
+    KnownModel("mixedbread-ai/mxbai-rerank-large-v2", "qwen2", 1543.7, "apache-2.0", "100+ languages", 8192, MXBAI),
+    KnownModel("Qwen/Qwen3-Reranker-0.6B", "qwen3", 595.8, "apache-2.0", "100+ languages", 8192, QWEN3),
+    KnownModel("Qwen/Qwen3-Reranker-4B", "qwen3", 4022.5, "apache-2.0", "100+ languages", 8192, QWEN3),
+    KnownModel("Qwen/Qwen3-Reranker-8B", "qwen3", 8190.7, "apache-2.0", "100+ languages", 8192, QWEN3),
+    KnownModel("tomaarsen/Qwen3-Reranker-0.6B-seq-cls", "qwen3", 595.8, "apache-2.0", "100+ languages", 8192, QWEN3),
+    KnownModel("BAAI/bge-reranker-v2-gemma", "gemma", 2506.2, "gemma", "100+ languages", 1024, "bge-reranker-gemma"),
 )

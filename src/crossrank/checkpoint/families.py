@@ -38,7 +38,23 @@ class NormStep:
     bias: bool = True
 
 
-HeadStep = DenseStep | NormStep
+@dataclass(frozen=True, slots=True)
+class AnswerStep:
+    """The last layer of a language model, of which two rows are kept: the logit of `yes`, less that of `no`.
+
+    Attributes:
+        source: what its tensor is called in the checkpoint; of tied ones it is not there, and the embeddings serve.
+        yes: token id of the answer that counts.
+        no: of the answer that counts against it; None for none.
+    """
+
+    source: str
+    yes: int
+    no: int | None
+    bias: bool = False
+
+
+HeadStep = DenseStep | NormStep | AnswerStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,7 @@ class Family:
         architecture: with a reranking head of its own.
         body: without one, as a chain of modules stores it.
         prefix: of the body's tensors beside its own head.
+        language_model: without one, as a language model that is asked for an answer; "" for none.
         head: what the tensors of its own head are called: dense layer, norms, dense layer; or the last alone.
         head_activation: between those; None where config.json says, under the key `head_activation_key`.
         layout: reads how the layers are put together.
@@ -70,6 +87,7 @@ class Family:
     tensors: Tensors = "bert"
     pooling: Pooling | None = "first"
     head_activation_key: str = "classifier_activation"
+    language_model: str = ""
     positions_from_padding: bool = False
     has_segments: bool = False
     segments: int | None = 2
@@ -106,6 +124,7 @@ _LLAMA = Family(
     layout=layouts.decoder,
     tensors="decoder",
     pooling="last",
+    language_model="LlamaForCausalLM",
     segments=None,
 )
 
@@ -174,12 +193,19 @@ FAMILIES: Mapping[str, Family] = {
             segments=0,
         ),
         _LLAMA,
-        replace(_LLAMA, name="mistral", architecture="MistralForSequenceClassification", body="MistralModel"),
+        replace(
+            _LLAMA,
+            name="mistral",
+            architecture="MistralForSequenceClassification",
+            body="MistralModel",
+            language_model="MistralForCausalLM",
+        ),
         replace(
             _LLAMA,
             name="qwen2",
             architecture="Qwen2ForSequenceClassification",
             body="Qwen2Model",
+            language_model="Qwen2ForCausalLM",
             layout=partial(layouts.decoder, qkv_bias=True),
         ),
         replace(
@@ -187,9 +213,17 @@ FAMILIES: Mapping[str, Family] = {
             name="qwen3",
             architecture="Qwen3ForSequenceClassification",
             body="Qwen3Model",
+            language_model="Qwen3ForCausalLM",
             layout=partial(layouts.decoder, query_key_norm=True),
         ),
-        replace(_LLAMA, name="gemma", architecture="GemmaForSequenceClassification", body="GemmaModel", layout=_gemma),
+        replace(
+            _LLAMA,
+            name="gemma",
+            architecture="GemmaForSequenceClassification",
+            body="GemmaModel",
+            language_model="GemmaForCausalLM",
+            layout=_gemma,
+        ),
     )
 }
 

@@ -41,7 +41,17 @@ class Chain:
     head: tuple[HeadStep, ...]
 
 
-def read_chain(folder: Path, settings: Mapping[str, Any], width: Callable[[], int], name: str) -> Chain | None:
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A language model whose answer's token ids are stored (sentence-transformers' LogitScore)."""
+
+    yes: int
+    no: int | None
+
+
+def read_chain(
+    folder: Path, settings: Mapping[str, Any], width: Callable[[], int], name: str
+) -> Chain | Answers | None:
     """The modules after the transformer; None where it is alone, with a head of its own.
 
     Args:
@@ -55,6 +65,9 @@ def read_chain(folder: Path, settings: Mapping[str, Any], width: Callable[[], in
     """
     modules = read_json(folder / "modules.json", default=[])
     kinds = [_kind(str(module.get("type", ""))) for module in modules]
+    if kinds == ["Transformer", "LogitScore"]:
+        _check_task(settings, "text-generation", [], name)
+        return _answers(read_object(folder / _path(modules[1]) / "config.json"))
     alone = kinds in ([], ["Transformer"])
     _check_task(settings, "sequence-classification" if alone else "feature-extraction", kinds, name)
     if alone:
@@ -93,6 +106,11 @@ def read_chain(folder: Path, settings: Mapping[str, Any], width: Callable[[], in
             "It looks like a classifier."
         )
     return Chain(pooled, tuple(steps))
+
+
+def _answers(config: Mapping[str, Any]) -> Answers:
+    no = config.get("false_token_id")
+    return Answers(size(config, "true_token_id", least=0), None if no is None else int(no))
 
 
 def _kind(type_name: str) -> str:

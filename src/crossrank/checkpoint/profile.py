@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from crossrank.checkpoint.families import (
     FAMILIES,
+    AnswerStep,
     Family,
     HeadStep,
     Pooling,
@@ -18,19 +19,25 @@ from crossrank.checkpoint.families import (
     own_pooling,
 )
 from crossrank.checkpoint.layouts import Layout
-from crossrank.checkpoint.modules import Chain, read_chain
-from crossrank.checkpoint.settings import read_object, size
-from crossrank.errors import CheckpointError, UnsupportedModelError
+from crossrank.checkpoint.modules import Answers, Chain, read_chain
+from crossrank.checkpoint.prompts import PROMPTS, Prompt, read_prompt
+from crossrank.checkpoint.settings import flag, read_object, size
+from crossrank.errors import CheckpointError, CrossrankError, UnsupportedModelError
 
 ScoreActivation = Literal["sigmoid", "identity"]
+Reading = Literal["score", "odds", "grade"]  # one label; two, the second against the first; grades from 0 upwards
 
 SCORE_ACTIVATIONS: Mapping[str, ScoreActivation] = {  # sentence-transformers names a torch class
     "torch.nn.modules.activation.Sigmoid": "sigmoid",
     "torch.nn.modules.linear.Identity": "identity",
 }
+ACTIVATION_OF: Mapping[Reading, ScoreActivation | None] = {"score": None, "odds": "sigmoid", "grade": "identity"}
+ONE_LABEL: tuple[int, Reading] = (1, "score")
+RELEVANT = {"relevant", "yes", "true", "1", "label_1"}  # what the second of two labels may be called
 UNLIMITED = 1_000_000  # tokenizers without a limit write 1e30
 FOREIGN_TOKENS_MAX = 8_192  # of a model that states no limit
 CLASSIFIER = "ForSequenceClassification"
+UNKNOWN_ID = -1  # until the tokenizer says
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,8 @@ class ModelProfile:
     positions: int  # rows of the position table, or the most that rotary ones were trained for
     segments: int  # rows of the token type table; 0: there is none
     labels: int
+    reading: Reading  # how the labels' logits become one
+    prompt: Prompt | None  # the template that it was trained with, where the tokenizer has none of its own
     pooling: Pooling
     head: tuple[HeadStep, ...]
     modular: bool  # the head is a chain of sentence-transformers modules, each in a folder of its own
@@ -70,7 +79,15 @@ class ModelProfile:
     @property
     def architecture(self) -> str:
         """The architecture, as config.json names it."""
+        if self.answers is not None:
+            return self.family.language_model
         return self.family.body if self.modular else self.family.architecture
+
+    @property
+    def answers(self) -> AnswerStep | None:
+        """Which answers of a language model count; None for a model with a head of its own."""
+        step = self.head[0] if self.head else None
+        return step if isinstance(step, AnswerStep) else None
 
     @property
     def position_offset(self) -> int:
@@ -78,8 +95,13 @@ class ModelProfile:
         return self.pad_id + 1 if self.family.positions_from_padding else 0
 
 
-def read_profile(folder: Path, name: str) -> ModelProfile:
+def read_profile(folder: Path, name: str, *, template: str | None = None) -> ModelProfile:
     """Read config.json, tokenizer_config.json and the sentence-transformers files of a checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        name: of the model, for messages.
+        template: which prompt it was trained with, where its files do not tell.
 
     Raises:
         CheckpointError: a file is missing, broken, or lacks a value.
@@ -90,16 +112,30 @@ def read_profile(folder: Path, name: str) -> ModelProfile:
     settings = read_object(folder / "sentence_bert_config.json", optional=True)
     sentence = _cross_encoder(folder)
     try:
-        chain = read_chain(folder, settings, lambda: size(config, "hidden_size"), name)
+        modules = read_chain(folder, settings, lambda: size(config, "hidden_size"), name)
+        chain = modules if isinstance(modules, Chain) else None
         _check_prompts(sentence, name)
         known = FAMILIES.get(str(config["model_type"]))
-        _check_architecture(config, known, chain, name)
-        labels = 1 if chain else _labels(config, name)
+        prompt = read_prompt(folder, tokenizer, template)
+        asked = known is not None and _named(config) == known.language_model
+        if asked:
+            _check_asked(prompt, name)
+        elif isinstance(modules, Answers):
+            raise UnsupportedModelError(
+                f"{name!r} has the modules Transformer -> LogitScore, which are for a language model, but is a "
+                f"{_named(config)}."
+            )
+        else:
+            _check_architecture(config, known, chain, name)
+        labels, reading = ONE_LABEL if chain or asked else _labels(config, name)
         common = _Common(
             name=name,
             labels=labels,
+            reading=reading,
+            prompt=prompt,
+            answers=_answers(config, modules) if asked else None,
             limit=min(_limit(tokenizer), _limit(settings if sentence else {}, "max_seq_length")),
-            score_activation=_score_activation(config, sentence, name),
+            score_activation=ACTIVATION_OF[reading] or _score_activation(config, sentence, name),
             truncation_side="left" if tokenizer.get("truncation_side") == "left" else "right",
         )
         if known is None:
@@ -115,7 +151,7 @@ def read_profile(folder: Path, name: str) -> ModelProfile:
             f"config.json of {name!r} lacks {exc}; the checkpoint is incomplete. Download or export the model again."
         ) from exc
     except (TypeError, ValueError, AttributeError) as exc:
-        if isinstance(exc, CheckpointError):
+        if isinstance(exc, CrossrankError):
             raise
         raise CheckpointError(
             f"The configuration of {name!r} holds a value that cannot be: {exc}. Download or export the model again."
@@ -128,6 +164,9 @@ class _Common:
 
     name: str
     labels: int
+    reading: Reading
+    prompt: Prompt | None
+    answers: AnswerStep | None
     limit: int  # tokens
     score_activation: ScoreActivation
     truncation_side: Literal["left", "right"]
@@ -158,14 +197,24 @@ def _own(config: Mapping[str, Any], family: Family, chain: Chain | None, common:
         positions=positions,
         segments=size(rows, "type_vocab_size", least=min(family.segments, 1)) if family.segments is not None else 0,
         labels=labels,
+        reading=common.reading,
+        prompt=common.prompt,
         pooling=chain.pooling if chain else own_pooling(config, family, name),
-        head=chain.head if chain else own_head(config, family, layout, labels, name),
+        head=_head(config, family, layout, chain, common),
         modular=chain is not None,
         pad_id=pad_id,
-        max_length=min(usable, common.limit),
+        max_length=min(usable, common.limit, common.prompt.tokens_max if common.prompt else UNLIMITED),
         score_activation=common.score_activation,
         truncation_side=common.truncation_side,
     )
+
+
+def _head(
+    config: Mapping[str, Any], family: Family, layout: Layout, chain: Chain | None, common: _Common
+) -> tuple[HeadStep, ...]:
+    if common.answers is not None:
+        return (common.answers,)
+    return chain.head if chain else own_head(config, family, layout, common.labels, common.name)
 
 
 def _foreign(config: Mapping[str, Any], common: _Common, because: str) -> ModelProfile:
@@ -188,6 +237,8 @@ def _foreign(config: Mapping[str, Any], common: _Common, because: str) -> ModelP
         positions=0,
         segments=size({"type_vocab_size": 0, **config}, "type_vocab_size", least=0),
         labels=common.labels,
+        reading=common.reading,
+        prompt=common.prompt,
         pooling="first",
         head=(),
         modular=False,
@@ -261,14 +312,36 @@ def _named(config: Mapping[str, Any]) -> str | None:
     return architecture
 
 
-def _labels(config: Mapping[str, Any], name: str) -> int:
-    labels = len(config["id2label"]) if config.get("id2label") else int(config.get("num_labels", 2))
-    if labels != 1:
+def _check_asked(prompt: Prompt | None, name: str) -> None:
+    if prompt is None:
         raise UnsupportedModelError(
-            f"{name!r} has a head of {labels} labels; a reranker gives one score a pair (1 label). "
-            "It looks like a classifier."
+            f"{name!r} is a language model without a reranking head, and its files do not say how it is asked for "
+            f"relevance. If it was trained as a reranker, name its template: template= one of {', '.join(PROMPTS)}."
         )
-    return labels
+
+
+def _answers(config: Mapping[str, Any], modules: Any) -> AnswerStep:
+    """Of a language model; ids that its modules do not hold are those of the template's words."""
+    stored = modules if isinstance(modules, Answers) else Answers(UNKNOWN_ID, None)
+    tied = flag(config, "tie_word_embeddings", default=config["model_type"] == "gemma")
+    return AnswerStep("" if tied else "lm_head", stored.yes, stored.no)
+
+
+def _labels(config: Mapping[str, Any], name: str) -> tuple[int, Reading]:
+    """How many labels there are, and how they are read."""
+    names = [str(label) for _, label in sorted((config.get("id2label") or {}).items(), key=lambda item: int(item[0]))]
+    labels = len(names) or int(config.get("num_labels", 2))
+    if labels == 1:
+        return 1, "score"
+    numbered = all(label.upper() in (f"LABEL_{i}", str(i)) for i, label in enumerate(names))
+    if labels == 2 and (numbered or names[1].lower() in RELEVANT):
+        return 2, "odds"
+    if numbered and labels > 2:
+        return labels, "grade"
+    raise UnsupportedModelError(
+        f"{name!r} has a head of {labels} labels ({', '.join(names[:6])}); a reranker has one, or two of which the "
+        "second is relevance, or grades that are numbered from 0. It looks like a classifier."
+    )
 
 
 def _limit(config: Mapping[str, Any], key: str = "model_max_length") -> int:

@@ -6,8 +6,10 @@ It knows profiles; not files, nor what is computed.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from crossrank.checkpoint.families import NormStep
+from crossrank.checkpoint.families import AnswerStep, NormStep
 from crossrank.checkpoint.profile import ModelProfile
+
+ANSWERS = "answers"  # a language model's last layer, of which `load_weights` keeps two rows
 
 
 class Entry(NamedTuple):
@@ -28,6 +30,10 @@ def tensor_table(profile: ModelProfile) -> list[Entry]:
     table = BODIES[profile.family.tensors](profile, "" if profile.modular else profile.family.prefix)
     columns = profile.hidden
     for i, step in enumerate(profile.head):
+        if isinstance(step, AnswerStep):
+            if step.source:  # else the embeddings serve
+                table.append(Entry(f"{step.source}.weight", (ANSWERS,), (profile.vocabulary, columns)))
+            continue
         shape = (columns,) if isinstance(step, NormStep) else (step.out, columns)
         table += _affine(step.source, f"head.{i}", *shape, bias=step.bias)
         columns = shape[0]

@@ -4,12 +4,13 @@ It knows tokenizer files; not weights, engines or documents.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from crossrank.checkpoint.profile import ModelProfile
+from crossrank.checkpoint.profile import UNKNOWN_ID, ModelProfile
+from crossrank.checkpoint.prompts import Prompt
 from crossrank.checkpoint.settings import read_json
 from crossrank.errors import CheckpointError
 
@@ -18,17 +19,35 @@ PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 @dataclass(frozen=True, slots=True)
 class PairTemplate:
-    """`before` query `between` document `after`, as token ids, with the segment of each part."""
+    """`before` query `between` document `after`, as token ids, with the segment of each part.
+
+    Attributes:
+        before: token ids, as between and after are.
+        between: see there.
+        after: see there.
+        segments: of before, query, between, document, after.
+        query: texts around the query's that are tokenised with it.
+        document: text before the document's that is tokenised with it.
+        lead: the same as token ids, for windows that begin further on.
+    """
 
     before: tuple[int, ...]
     between: tuple[int, ...]
     after: tuple[int, ...]
-    segments: tuple[int, int, int, int, int]  # of before, query, between, document, after
+    segments: tuple[int, int, int, int, int]
+    query: tuple[str, str] = ("", "")
+    document: str = ""
+    lead: tuple[int, ...] = ()
 
     @property
     def special_tokens(self) -> int:
         """How many tokens the template adds to those of the query and the document."""
         return len(self.before) + len(self.between) + len(self.after)
+
+    def asked(self, query: str) -> str:
+        """The text that is tokenised for a query."""
+        before, after = self.query
+        return before + query + after
 
 
 def _after_fork() -> None:
@@ -92,6 +111,47 @@ def read_template(tokenizer: Tokenizer, profile: ModelProfile) -> PairTemplate:
             f"{profile.segments} segments: they belong to different models"
         )
     return PairTemplate(tuple(parts[0]), tuple(parts[1]), tuple(parts[2]), segments)
+
+
+def prompt_template(tokenizer: Tokenizer, prompt: Prompt, instruction: str | None) -> PairTemplate:
+    """The template of a model that is asked in words: each text is tokenised on its own."""
+    texts = prompt.texts(instruction)
+
+    def ids(*parts: str) -> tuple[int, ...]:
+        return tuple(i for part in parts for i in tokenizer.encode(part, add_special_tokens=False).ids)
+
+    return PairTemplate(
+        before=ids(*texts.before),
+        between=ids(texts.between),
+        after=ids(*texts.after),
+        segments=(0, 0, 0, 0, 0),
+        query=texts.query,
+        document=texts.document,
+        lead=ids(texts.document.rstrip(" ")),
+    )
+
+
+def with_answers(profile: ModelProfile, tokenizer: Tokenizer) -> ModelProfile:
+    """The profile with the token ids of its prompt's answers; as it is where they are known, or none is asked.
+
+    Raises:
+        CheckpointError: an answer is not one token.
+    """
+    step, prompt = profile.answers, profile.prompt
+    if step is None or prompt is None or step.yes != UNKNOWN_ID:
+        return profile
+
+    def one(word: str) -> int:
+        ids = tokenizer.encode(word, add_special_tokens=False).ids
+        if len(ids) != 1:
+            raise CheckpointError(
+                f"The template {prompt.name!r} counts the answer {word!r}, which is {len(ids)} tokens to the "
+                f"tokenizer of {profile.name!r}: the model was not made for it."
+            )
+        return int(ids[0])
+
+    no = None if prompt.no is None else one(prompt.no)
+    return replace(profile, head=(replace(step, yes=one(prompt.yes), no=no),))
 
 
 def _from_vocabulary(folder: Path, profile: ModelProfile) -> Tokenizer:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrank.checkpoint.families import AnswerStep
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.settings import read_json
-from crossrank.checkpoint.tensors import tensor_table
+from crossrank.checkpoint.tensors import ANSWERS, tensor_table
 from crossrank.errors import CheckpointError, WeightsError
 
 Tensor = NDArray[Any]  # float32, float16, or uint16 that holds the bits of a bfloat16
@@ -48,7 +49,7 @@ def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
     if profile.modular:
         unused = [name for name in unused if name not in POOLER]
     if missing or unused:
-        head = [name for name in missing if name.startswith(tuple(step.source for step in profile.head))]
+        head = [name for name in missing if name.startswith(tuple(s.source for s in profile.head if s.source))]
         raise WeightsError(
             f"The weights of {profile.name!r} do not fit a {profile.architecture}: "
             f"missing {_list(missing)}; unused {_list(unused)}. "
@@ -62,11 +63,28 @@ def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
     ]
     if wrong:
         raise WeightsError(f"The weights of {profile.name!r} contradict its config.json: {_list(wrong)}.")
-    return {
+    weights = {
         canonical: part
         for source, canonicals, _ in table
         for canonical, part in zip(canonicals, np.split(stored[source], len(canonicals)), strict=True)
     }
+    if profile.answers is not None:
+        weights["head.0.weight"] = _answer(weights.pop(ANSWERS, weights["embeddings.word"]), profile.answers)
+    return weights
+
+
+def _answer(rows: Tensor, step: AnswerStep) -> Tensor:
+    """The row of one answer less that of the other, fp32 [1, columns]: all that is left of a language model's head."""
+    assert step.yes >= 0, "bug: the tokenizer was not asked for the answers' ids"
+    yes = as_fp32(rows[step.yes])
+    return (yes if step.no is None else yes - as_fp32(rows[step.no]))[None]
+
+
+def as_fp32(tensor: Tensor) -> NDArray[np.float32]:
+    """The values of a tensor as it is stored."""
+    if tensor.dtype == np.uint16:
+        return (tensor.astype(np.uint32) << 16).view(np.float32)
+    return tensor.astype(np.float32)
 
 
 def _files(folder: Path, profile: ModelProfile) -> list[tuple[str, Path]]:

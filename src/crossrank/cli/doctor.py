@@ -76,6 +76,11 @@ def _shown(name: str, value: Any) -> tuple[str, Any]:
             return "memory", "unknown" if value is None else f"{value / 2**30:.1f} GiB"
         case "extras":
             return name, [f"{extra} ({number})" for extra, number in value.items()]
+        case "self_test":
+            pairs = [f"{one['answers']:.3f} against {one['does_not']:.3f}" for one in value]
+            return "self-test", f"{', '.join(pairs)} (a document that answers, one that does not)"
+        case "doubts":
+            return name, value or "none"
         case "precision_measured_on":
             return name, value or "nothing; --precision does it"
         case _:
@@ -107,14 +112,18 @@ def _engine(model: str | None) -> dict[str, Any]:
     from crossrank.checkpoint.source import locate
     from crossrank.engine.open import OpenConfig, available_precisions, open_scorer
     from crossrank.engine.precision import kept
+    from crossrank.engine.selftest import self_test
 
-    scorer = open_scorer(OpenConfig(model))
+    scorer = open_scorer(OpenConfig(model, self_test=False))
+    tested = self_test(scorer)
     facts = scorer.backend.facts
     measured = {}
     if facts.backend == "native":  # only its precisions are measured
         verdict = kept(locate(model).folder, *available_precisions())
         measured = {"precision_measured_on": None if verdict is None else verdict.on}
     return {
+        "self_test": [{"answers": on, "does_not": off} for on, off in tested.logits],
+        "doubts": list(tested.doubts),
         "model": scorer.profile.name,
         "family": scorer.profile.family.name,
         "precisions": list(facts.precisions),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from crossrank.arguments import check_query
+from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
 from crossrank.cli.show import print_json, print_tsv
@@ -33,6 +34,10 @@ Examples:
     "-m", "--model", metavar="MODEL", help="A folder, or a name of the Hugging Face hub; else the bundled model."
 )
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
+@click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
+@click.option(
+    "--template", type=click.Choice(list(PROMPTS)), help="How such a model is asked, if its name and files do not tell."
+)
 @click.option("--fields", metavar="A,B", help="Fields of objects and CSV rows that the model reads, in this order.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS), help="Format of FILE, if its name does not tell.")
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
@@ -65,6 +70,8 @@ def command(
     threshold: float | None,
     model: str | None,
     revision: str | None,
+    instruction: str | None,
+    template: str | None,
     fields: str | None,
     file_format: str | None,
     max_length: int | None,
@@ -93,6 +100,8 @@ def command(
         reranker = Reranker(
             model,
             revision=revision,
+            instruction=instruction,
+            template=template,
             max_length=max_length,
             long_documents=long_documents,  # type: ignore[arg-type] # click.Choice has checked it
             threads=threads,

@@ -32,7 +32,7 @@ class ScoreCache(Protocol):
 def cache_key(model: bytes, pair: Pair) -> bytes:
     """A 32-byte key of a pair under a model; each part is length-prefixed, so ("ab", "c") and ("a", "bc") differ."""
     key = blake2b(digest_size=32)
-    for part in (model, pair.query.encode(), pair.document.encode()):
+    for part in (model, pair.query.encode(), pair.document.encode(), pair.instruction.encode()):
         key.update(len(part).to_bytes(8, "little"))
         key.update(part)
     return key.digest()

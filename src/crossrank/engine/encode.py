@@ -4,9 +4,9 @@ It knows the tokenizer and the pair template; not weights, batches or scores. Eq
 """
 
 import sys
-from collections import ChainMap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain as both
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ Ids = NDArray[np.int32]
 HUGE_CHARACTERS = 100_000  # longer texts are not tokenised whole, if only their beginning can be read
 CHARACTERS_A_TOKEN = 8  # more than texts have on average
 TOKENS_TO_SPARE = 256  # between the last token that is read and the place where a text was broken off
+INSTRUCTIONS_MAX = 64  # whose templates are kept
 TEXTS_AT_ONCE = 1_024  # for the tokenizer: what it keeps of a text is far more than its ids
 
 
@@ -76,19 +77,61 @@ class Encoded:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A template's ids as arrays, int32 [n] each, and the segments of a row's five parts, int32 [5]."""
+
+    template: PairTemplate
+    before: Ids
+    between: Ids
+    after: Ids
+    lead: Ids
+    segments: Ids
+
+    @classmethod
+    def of(cls, template: PairTemplate) -> "Fixed":
+        """The arrays of a template."""
+        t = template
+        return cls(t, *(np.array(part, np.int32) for part in (t.before, t.between, t.after, t.lead, t.segments)))
+
+    def row(self, query: Ids, document: Ids) -> Row:
+        """The whole sequence of a query and a document, or a window of it."""
+        parts = (self.before, query, self.between, document, self.after)
+        return Row(np.concatenate(parts), np.repeat(self.segments, [len(part) for part in parts]))
+
+
 @dataclass(frozen=True)
 class Encoder:
-    """Tokenizer, template and limits of one model; safe to use from several threads."""
+    """Tokenizer, template and limits of one model; safe to use from several threads.
+
+    Attributes:
+        tokenizer: the model's.
+        template: for pairs without an instruction of their own.
+        config: how much a row may hold.
+        instructed: makes the template for an instruction; None for a model that takes none.
+    """
 
     tokenizer: Tokenizer
     template: PairTemplate
     config: EncodeConfig
-    _parts: tuple[Ids, Ids, Ids] = field(init=False, repr=False)
+    instructed: Callable[[str], PairTemplate] | None = None
+    _fixed: dict[str, Fixed] = field(init=False, repr=False, compare=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Keep the template's ids as arrays."""
-        t = self.template
-        object.__setattr__(self, "_parts", tuple(np.array(part, np.int32) for part in (t.before, t.between, t.after)))
+    def _fixed_for(self, instruction: str) -> Fixed:
+        """What does not depend on the pair, made once for an instruction."""
+        if instruction not in self._fixed:
+            assert not instruction or self.instructed is not None, "bug: an instruction for a model that takes none"
+            template = self.instructed(instruction) if instruction and self.instructed else self.template
+            if len(self._fixed) >= INSTRUCTIONS_MAX:
+                self._fixed.clear()
+            self._fixed[instruction] = Fixed.of(template)
+        return self._fixed[instruction]
+
+    def prepare(self, texts: Iterable[str]) -> dict[str, Tokens]:
+        """Documents with their tokens, by text; what the template puts before a document is tokenised with it."""
+        distinct = list(dict.fromkeys(texts))
+        tokens = self.tokens(self.template.document + text for text in distinct)
+        return {text: tokens[self.template.document + text] for text in distinct}
 
     def tokens(self, texts: Iterable[str]) -> dict[str, Tokens]:
         """Each distinct text with its tokens, in one call of the tokenizer, which spreads it over the cores."""
@@ -128,14 +171,26 @@ class Encoder:
             QueryTooLongError: a query leaves no room for a document.
             DocumentError: a document does not fit and `long_documents` is "error".
         """
-        texts = dict.fromkeys(text for pair in pairs for text in pair)
-        tokens = ChainMap(self.tokens(text for text in texts if text not in known), known)  # type: ignore[arg-type]
-        return [self._encode(pair, tokens[pair.query], tokens[pair.document]) for pair in pairs]
+        fixed = {instruction: self._fixed_for(instruction) for instruction in {pair.instruction for pair in pairs}}
+        asked = [fixed[pair.instruction].template.asked(pair.query) for pair in pairs]
+        lead = self.template.document  # no instruction changes it
+        fresh = (lead + pair.document for pair in pairs if pair.document not in known)
+        tokens = self.tokens(text for text in both(asked, fresh) if lead or text not in known)
+        return [
+            self._encode(
+                pair,
+                fixed[pair.instruction],
+                tokens[text] if text in tokens else known[text],
+                known[pair.document] if pair.document in known else tokens[lead + pair.document],
+            )
+            for pair, text in zip(pairs, asked, strict=True)
+        ]
 
-    def _encode(self, pair: Pair, query: Tokens, document: Tokens) -> Encoded:
+    def _encode(self, pair: Pair, fixed: Fixed, query: Tokens, document: Tokens) -> Encoded:
         query_ids, length = query.ids, len(document.ids)
-        room = self.config.max_length - self.template.special_tokens
-        if self.config.cut_query:
+        template, lead = fixed.template, fixed.lead
+        room = self.config.max_length - template.special_tokens
+        if self.config.cut_query and not len(lead):
             kept, room = longest_first(len(query_ids), length, room)
             query_ids = self._keep(query_ids, kept)
         else:
@@ -143,22 +198,31 @@ class Encoder:
             if room < 1:
                 raise QueryTooLongError(
                     f"The query {preview(pair.query)} has {'' if query.whole else 'over '}{len(query_ids)} tokens; "
-                    f"with {self.template.special_tokens} special tokens it leaves no room for a document in "
+                    f"with {template.special_tokens} special tokens it leaves no room for a document in "
                     f"{self.config.max_length}. A query is never cut: shorten it, or use a model with a longer context."
                 )
         if length <= room:
             windows = Windows(((0, length),), truncated=False)
             passages: tuple[tuple[int, int], ...] = ((0, len(pair.document)),)
         else:
-            if document.offsets is None:
-                offsets = self.tokenizer.encode(pair.document, add_special_tokens=False).offsets
-            else:
-                offsets = document.offsets.tolist()
-            assert len(offsets) == length, "bug: these are tokens of another text"
-            windows = self._cut(pair, offsets, room, counted="" if document.whole else "more than ")
+            offsets = self._offsets(pair, document, template.document)
+            windows = self._cut(pair, offsets, room - len(lead), counted="" if document.whole else "more than ")
             passages = tuple((offsets[a][0], offsets[b - 1][1]) if b > a else (0, 0) for a, b in windows.ranges)
-        rows = tuple(self._row(query_ids, document.ids[start:stop]) for start, stop in windows.ranges)
-        return Encoded(rows, passages, length, windows.truncated or not document.whole)
+        parts = tuple(
+            document.ids[start:stop] if start == 0 else np.concatenate([lead, document.ids[start:stop]])
+            for start, stop in windows.ranges
+        )
+        rows = tuple(fixed.row(query_ids, part) for part in parts)
+        return Encoded(rows, passages, max(0, length - len(lead)), windows.truncated or not document.whole)
+
+    def _offsets(self, pair: Pair, document: Tokens, lead: str) -> Offsets:
+        """The characters of the document that each token comes from; none for what stands before it."""
+        if document.offsets is None:
+            offsets = self.tokenizer.encode(lead + pair.document, add_special_tokens=False).offsets
+        else:
+            offsets = document.offsets.tolist()
+        assert len(offsets) == len(document.ids), "bug: these are tokens of another text"
+        return offsets if not lead else [(max(0, a - len(lead)), max(0, b - len(lead))) for a, b in offsets]
 
     def _cut(self, pair: Pair, offsets: Offsets, room: int, *, counted: str) -> Windows:
         match "truncate" if self.config.cut_query else self.config.long_documents:
@@ -176,9 +240,3 @@ class Encoder:
 
     def _keep(self, ids: Ids, count: int) -> Ids:
         return ids[len(ids) - count :] if self.config.truncation_side == "left" else ids[:count]
-
-    def _row(self, query: Ids, document: Ids) -> Row:
-        before, between, after = self._parts
-        parts = (before, query, between, document, after)
-        segments = np.repeat(np.array(self.template.segments, np.int32), [len(part) for part in parts])
-        return Row(np.concatenate(parts), segments)

@@ -3,9 +3,27 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.checkpoint.profile import ScoreActivation
+from crossrank.checkpoint.profile import Reading, ScoreActivation
 
 Scores = NDArray[np.float32]
+
+
+def read(logits: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
+    """One number a row, fp32 [rows], of logits fp32 [rows, labels]: what rows are ranked by.
+
+    score: the only label's logit. odds: that of the second label less that of the first, of which sigmoid makes the
+    second's probability. grade: the expected grade, the sum of i times the probability of label i.
+    """
+    if reading == "score":
+        return logits[:, 0]
+    wide = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # what is not finite stays so, and is noticed
+        if reading == "odds":
+            difference: Scores = (wide[:, 1] - wide[:, 0]).astype(np.float32)
+            return difference
+        shares = np.exp(wide - wide.max(axis=1, keepdims=True))
+        expected: Scores = ((shares / shares.sum(axis=1, keepdims=True)) @ np.arange(wide.shape[1])).astype(np.float32)
+    return expected
 
 
 def activate(logits: NDArray[np.float32], activation: ScoreActivation) -> Scores:

@@ -6,15 +6,17 @@ It is the only place that knows both checkpoints and backends.
 import logging
 import re
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from crossrank.backends.contract import Backend, BackendFacts
+from crossrank.checkpoint.catalogue import known_template
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import WANTED, locate
-from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
+from crossrank.checkpoint.tokenizer import load_tokenizer, prompt_template, read_template, with_answers
 from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.cache import MemoryCache, ScoreCache
 from crossrank.engine.choose import choose
@@ -23,6 +25,7 @@ from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.packed import packed_file
 from crossrank.engine.precision import kept
 from crossrank.engine.scorer import Scorer
+from crossrank.engine.selftest import self_test
 from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageError
 
 log = logging.getLogger("crossrank")
@@ -44,9 +47,11 @@ class OpenConfig:
     long_documents: LongDocuments = "chunk"
     windows_max: int = WINDOWS_MAX
     instruction: str | None = None
+    template: str | None = None
     cache: str | ScoreCache | None = "memory"
     revision: str | None = None
     compile: bool = False
+    self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
 
 
@@ -73,9 +78,10 @@ def open_scorer(config: OpenConfig) -> Scorer:
     """
     _check(config)
     source = locate(config.model, revision=config.revision)
-    profile = read_profile(source.folder, source.name)
-    refuse_instruction(source.name, config.instruction)
+    profile = read_profile(source.folder, source.name, template=config.template or known_template(source.name))
+    check_instruction(profile, config.instruction)
     tokenizer = load_tokenizer(source.folder, profile)
+    profile = with_answers(profile, tokenizer)
     encode = EncodeConfig(
         max_length=checked_length(config.max_length, profile),
         long_documents=config.long_documents,
@@ -83,15 +89,22 @@ def open_scorer(config: OpenConfig) -> Scorer:
         truncation_side=profile.truncation_side,
         cut_query=config.cut_query,
     )
-    encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
+    if profile.prompt is None:
+        encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
+    else:
+        asked = partial(prompt_template, tokenizer, profile.prompt)
+        encoder = Encoder(tokenizer, asked(config.instruction), encode, asked)
     backend = open_backend(config, profile, source.folder)
     log.info("opened %s: %s", source.name, backend.facts)
     cache = MemoryCache() if config.cache == "memory" else config.cache
     assert cache is None or not isinstance(cache, str), "bug: an unchecked cache spec"
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
-    identity = fingerprint(source.folder, encode, backend.facts) if shared else b""
-    return Scorer(profile, encoder, backend, cache, identity)
+    identity = fingerprint(source.folder, encoder, backend.facts) if shared else b""
+    scorer = Scorer(profile, encoder, backend, cache, identity)
+    if config.self_test:
+        self_test(scorer)
+    return scorer
 
 
 def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Backend:
@@ -144,18 +157,22 @@ def resolved_precision(folder: Path, wanted: str) -> str:
     return verdict.fastest
 
 
-def refuse_instruction(name: str, instruction: str | None) -> None:
-    """Raise unless there is no instruction: no model of this version takes one, and it would silently do nothing."""
-    if instruction is not None:
+def check_instruction(profile: ModelProfile, instruction: str | None) -> None:
+    """Raise for an instruction that would silently do nothing, and for what is none."""
+    if instruction is None:
+        return
+    if not isinstance(instruction, str) or not instruction.strip():
+        raise UsageError(f"instruction must be a text that says what to look for, not {instruction!r}")
+    if profile.prompt is None:
         raise UnsupportedModelError(
-            f"{name!r} takes no instruction: it was trained on plain queries. Leave out instruction=."
+            f"{profile.name!r} takes no instruction: it was trained on plain queries. Leave out instruction=."
         )
 
 
-def fingerprint(folder: Path, encode: EncodeConfig, facts: BackendFacts) -> bytes:
+def fingerprint(folder: Path, encoder: Encoder, facts: BackendFacts) -> bytes:
     """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it."""
     computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
-    digest = blake2b(repr((CUTTING_VERSION, encode, computed_by)).encode(), digest_size=32)
+    digest = blake2b(repr((CUTTING_VERSION, encoder.config, encoder.template, computed_by)).encode(), digest_size=32)
     for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):
         digest.update(f"{file.relative_to(folder)}:{file.stat().st_size}:".encode())
         with file.open("rb") as content:

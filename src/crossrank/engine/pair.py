@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 
 class Pair(NamedTuple):
-    """A query and a document's text."""
+    """A query and a document's text, with the instruction that the model is asked by; "" for its own."""
 
     query: str
     document: str
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

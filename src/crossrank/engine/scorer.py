@@ -15,7 +15,7 @@ from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending,
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.engine.cache import ScoreCache, cache_key
 from crossrank.engine.encode import Encoded, Encoder, Tokens
-from crossrank.engine.head import activate
+from crossrank.engine.head import activate, read
 from crossrank.engine.pair import Pair, Scored, preview
 from crossrank.engine.plan import plan, portions
 from crossrank.errors import NotFiniteError
@@ -158,11 +158,11 @@ class Scorer:
 
     def _checked(self, logits: Logits, portion: Portion, batch: range) -> NDArray[np.float32]:
         """Logits [rows]; those that are not finite are computed again in fp32, and an error if they stay."""
-        checked = logits[:, 0]
+        checked = read(logits, self.profile.reading)
         broken = np.flatnonzero(~np.isfinite(checked))
         if len(broken):
             rows = [portion.rows[batch.start + i] for i in broken]
-            checked[broken] = self.backend.run(Batch.of(rows), exact=True)[:, 0]
+            checked[broken] = read(self.backend.run(Batch.of(rows), exact=True), self.profile.reading)
             for i in broken:
                 if not np.isfinite(checked[i]):
                     pair = portion.owners[batch.start + i]

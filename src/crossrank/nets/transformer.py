@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nn
 
-from crossrank.checkpoint.families import NormStep
+from crossrank.checkpoint.families import AnswerStep, NormStep
 from crossrank.checkpoint.layouts import Scaling, Sight
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor as Stored
@@ -209,6 +209,8 @@ class Transformer:
 
     def _head_step(self, i: int) -> Layer:
         step = self._profile.head[i]
+        if isinstance(step, AnswerStep):
+            return Dense(self._tensor(f"head.{i}.weight", torch.float32), None)
         weight = self._tensor(f"head.{i}.weight", torch.float32)
         bias = self._tensor(f"head.{i}.bias", torch.float32) if step.bias else None
         if isinstance(step, NormStep):

@@ -23,6 +23,7 @@ def tiny_checkpoint(
     max_length: int = 64,
     seed: int = 0,
     dtype: str = "F32",
+    template: str | None = None,
     config: dict[str, Any] | None = None,
 ) -> Path:
     """Write a random reranker of a family into `folder`, as its authors' tools would store it, and return the folder.
@@ -36,6 +37,7 @@ def tiny_checkpoint(
         max_length: tokens the model can read.
         seed: of the random weights; equal seeds give equal files.
         dtype: of the stored weights: F32, F16 or BF16.
+        template: makes a language model that is asked by this prompt, as its authors store it: nothing tells its name.
         config: entries that replace those of config.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ def tiny_checkpoint(
         classes["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     _write_json(folder / "tokenizer_config.json", classes)
     settings = {
-        "architectures": [FAMILIES[family].architecture],
+        "architectures": [FAMILIES[family].language_model if template else FAMILIES[family].architecture],
         "model_type": family,
         "hidden_size": hidden,
         "num_attention_heads": heads,
@@ -66,7 +68,7 @@ def tiny_checkpoint(
     }
     _write_json(folder / "config.json", {**settings, **(config or {})})
     rng = np.random.default_rng(seed)
-    table = tensor_table(read_profile(folder, family))
+    table = tensor_table(read_profile(folder, family, template=template))
     weights = {source: _random(rng, source, shape) for source, _, shape in table}
     write_safetensors(folder / "model.safetensors", weights, dtype)
     return folder

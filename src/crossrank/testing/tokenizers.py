@@ -17,6 +17,9 @@ CLASSES = {
     "roberta": "RobertaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
 }  # of all others: PreTrainedTokenizerFast
+ASKED = ("llama", "mistral", "qwen2", "qwen3", "gemma")  # may be asked in words
+CHAT = ("<|im_start|>", "<|im_end|>", "<bos>")  # tokens of their prompts
+ANSWERS = ("yes", "no", "Yes") * 99
 QWEN_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -79,13 +82,14 @@ def _byte_bpe(family: str) -> Any:
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    asked = family in ASKED
     trainer = trainers.BpeTrainer(
-        vocab_size=500,
+        vocab_size=600 if asked else 500,
         show_progress=False,
-        special_tokens=[cls, pad, sep, unk, mask],
+        special_tokens=[cls, pad, sep, unk, mask, *(CHAT if asked else ())],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
-    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.train_from_iterator([*CORPUS, *(ANSWERS if asked else ())], trainer)
     tokenizer.post_processor = (
         processors.RobertaProcessing((sep, 2), (cls, 0), add_prefix_space=False)
         if family == "roberta"
