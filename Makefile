@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint 
 DATA   ?= ../shared/data
 NATIVE := $(shell find native -type f)
 
-.PHONY: demo test check bench soak reproduce-mini clean system
+.PHONY: demo test check bench soak reproduce-mini verify-models clean system
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -26,6 +26,9 @@ bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a fold
 
 reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
 	$(VENV)/bin/crossrank train recipes/crossrank-mini.toml --data $(DATA) --resume
+
+verify-models: $(VENV)/test.stamp  ## real weights against transformers, where a hub can be reached; MODELS names some
+	$(PY) scripts/verify_models.py $(MODELS)
 
 soak: $(VENV)/test.stamp       ## what takes long: more random examples, sanitizers over the C++ tests, and those on ARM
 	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak" --timeout 3600

@@ -1,8 +1,10 @@
 """`crossrank models list`, `models info` and `crossrank doctor`, offline; models that cannot be scored."""
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,29 @@ def test_a_model_that_cannot_be_scored(
         code, err = failure(capsys, *arguments)
         assert (code, err.count("\n")) == (2, 1)
         assert told in err
+
+
+def test_the_page_of_models_is_the_catalogues() -> None:
+    """docs/models.md says what `make verify-models` would write."""
+    root = Path(__file__).parent.parent
+    loaded = importlib.util.spec_from_file_location("verify_models", root / "scripts" / "verify_models.py")
+    assert loaded is not None
+    assert loaded.loader is not None
+    module = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(module)
+    assert (root / "docs" / "models.md").read_text(encoding="utf-8") == module.page()
+    assert "not yet" in module.page()
+
+
+def test_a_model_that_differs_from_what_was_verified_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled model was verified; with other figures on record it is opened with a warning."""
+    from crossrank.checkpoint import catalogue
+    from crossrank.engine.open import OpenConfig, open_scorer
+    from crossrank.engine.selftest import self_test
+
+    known = catalogue.golden("crossrank-mini")
+    assert known is not None
+    scorer = open_scorer(OpenConfig(precision="fp32", self_test=False))
+    assert self_test(scorer).doubts == ()
+    monkeypatch.setitem(catalogue.read_golden(), "crossrank-mini", replace(known, logits=(0.0,) * 4))
+    assert "another revision" in self_test(scorer).doubts[0]

@@ -71,7 +71,7 @@ def runs(profile: ModelProfile) -> bool:
     """Whether the C++ engine has the model's family."""
     layout = profile.layout
     known = layout.activation in ("gelu", "gelu_tanh", "relu") and profile.pooling in ("first", "mean")
-    return profile.family.tensors in ("bert", "modernbert") and known
+    return profile.family.native and known
 
 
 def engine_file() -> Path:

@@ -1,10 +1,15 @@
-"""Models that are known to work, with the facts people choose by; names outside this table load just as well.
+"""Models that are known, with the facts people choose by; names outside this table load just as well.
 
-It holds data only. Facts are from each model's card on the hub, read in 2026-11.
+It holds data only. Facts are from each model's card on the hub, read in 2026-11. golden.json holds what the reference
+implementations gave for the self-test's probes, for the models whose weights were had: `make verify-models` writes it.
 """
 
+import json
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
+GOLDEN = Path(__file__).with_name("golden.json")
 QWEN3, MXBAI = "qwen3-reranker", "mxbai-rerank-v2"
 
 
@@ -22,6 +27,27 @@ class KnownModel:
     languages: str
     max_length: int
     template: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """What a model gave when it was verified: its revision on the hub, the date, and the probes' logits in fp32."""
+
+    revision: str
+    date: str
+    logits: tuple[float, ...]
+
+
+def golden(name: str) -> Golden | None:
+    """What was verified of a model; None where nothing was yet."""
+    return read_golden().get(name)
+
+
+@cache
+def read_golden() -> dict[str, Golden]:
+    """All that was verified, by name."""
+    stored = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    return {name: Golden(one["revision"], one["date"], tuple(one["logits"])) for name, one in stored.items()}
 
 
 def known_template(name: str) -> str | None:

@@ -93,6 +93,11 @@ class Family:
     segments: int | None = 2
 
     @property
+    def native(self) -> bool:
+        """Whether the C++ engine has it."""
+        return self.tensors in ("bert", "modernbert")
+
+    @property
     def foreign(self) -> bool:
         """Whether only transformers can run it."""
         return self.tensors == "foreign"

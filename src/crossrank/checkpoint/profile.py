@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from crossrank.checkpoint.catalogue import known_template
 from crossrank.checkpoint.families import (
     FAMILIES,
     AnswerStep,
@@ -116,7 +117,7 @@ def read_profile(folder: Path, name: str, *, template: str | None = None) -> Mod
         chain = modules if isinstance(modules, Chain) else None
         _check_prompts(sentence, name)
         known = FAMILIES.get(str(config["model_type"]))
-        prompt = read_prompt(folder, tokenizer, template)
+        prompt = read_prompt(folder, tokenizer, template or known_template(name))
         asked = known is not None and _named(config) == known.language_model
         if asked:
             _check_asked(prompt, name)

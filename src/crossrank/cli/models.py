@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from crossrank.checkpoint.catalogue import CATALOGUE, KnownModel
+from crossrank.checkpoint.catalogue import CATALOGUE, KnownModel, golden
+from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import BUNDLED, Source, bundled_folder, locate, suggestion
 from crossrank.cli.facts import print_columns, print_facts
@@ -28,7 +29,7 @@ def list_models(*, as_json: bool) -> None:
         click.echo(json.dumps({"schema_version": 1, "models": rows}, indent=2))
         return
     print_columns(
-        ("model", "family", "params", "max length", "languages", "licence", "here"),
+        ("model", "family", "params", "max length", "languages", "licence", "engines", "verified", "here"),
         [
             (
                 row["name"],
@@ -37,11 +38,13 @@ def list_models(*, as_json: bool) -> None:
                 str(row["max_length"]),
                 row["languages"],
                 row["licence"],
+                row["engines"],
+                row["verified"] or "not yet",
                 "yes" if row["here"] else "",
             )
             for row in rows
         ],
-        expendable=("licence", "languages", "max length", "family", "params"),
+        expendable=("licence", "languages", "verified", "max length", "engines", "family", "params"),
     )
 
 
@@ -57,7 +60,12 @@ def info(spec: str, *, revision: str | None, as_json: bool) -> None:
         click.echo(json.dumps({"schema_version": 1, **facts}, indent=2))
         return
     parameters = {"parameters_m": "parameters"}
-    print_facts({parameters.get(name, name): f"{v} M" if name in parameters else v for name, v in facts.items()})
+    print_facts(
+        {
+            parameters.get(name, name): (f"{v} M" if v else "unknown") if name in parameters else v
+            for name, v in facts.items()
+        }
+    )
 
 
 @command.command("pull", short_help="Download a model of the hub for use offline.")
@@ -122,20 +130,28 @@ def _has_weights(repo: Any) -> bool:
 
 def _bundled() -> KnownModel:
     profile = read_profile(bundled_folder(), BUNDLED)
-    return KnownModel(BUNDLED, profile.family.name, _parameters_m(profile), "apache-2.0", "en", profile.max_length)
+    parameters = _parameters_m(profile)
+    assert parameters is not None, "bug: the bundled model is of no known family"
+    return KnownModel(BUNDLED, profile.family.name, parameters, "apache-2.0", "en", profile.max_length)
 
 
 def _row(model: KnownModel) -> dict[str, Any]:
-    return {field: getattr(model, field) for field in KnownModel.__slots__}
+    verified = golden(model.name)
+    return {
+        **{field: getattr(model, field) for field in KnownModel.__slots__},
+        "engines": _engines(model.family),
+        "verified": None if verified is None else verified.date,
+    }
 
 
 def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
+    parameters = _parameters_m(profile)
     known = next((model for model in (_bundled(), *CATALOGUE) if model.name == source.name), None)
     return {
         "name": source.name,
         "folder": str(source.folder),
         "family": profile.family.name,
-        "parameters_m": round(_parameters_m(profile), 1),
+        "parameters_m": None if parameters is None else round(parameters, 1),
         "layers": profile.layers,
         "hidden": profile.hidden,
         "heads": profile.heads,
@@ -145,7 +161,14 @@ def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
     }
 
 
-def _parameters_m(profile: ModelProfile) -> float:
+def _engines(family: str) -> str:
+    """Which engines run a family of the catalogue."""
+    return "native, torch" if FAMILIES[family].native else "torch"
+
+
+def _parameters_m(profile: ModelProfile) -> float | None:
+    if profile.family.foreign:  # only transformers knows
+        return None
     from math import prod
 
     from crossrank.checkpoint.tensors import tensor_table

@@ -57,5 +57,5 @@ def _cuda() -> bool:
 def _why_not_native(profile: ModelProfile) -> str:
     if profile.foreign_because:
         return profile.foreign_because.rstrip(".") + "."
-    known = [family.name for family in FAMILIES.values() if family.tensors in ("bert", "modernbert")]
+    known = [family.name for family in FAMILIES.values() if family.native]
     return f"{profile.name!r} is a {profile.family.name}; the native engine runs {', '.join(known)}."

@@ -108,6 +108,7 @@ class Encoder:
         tokenizer: the model's.
         template: for pairs without an instruction of their own.
         config: how much a row may hold.
+        asked_otherwise: whether the template holds another instruction than its authors'.
         instructed: makes the template for an instruction; None for a model that takes none.
     """
 
@@ -115,6 +116,7 @@ class Encoder:
     template: PairTemplate
     config: EncodeConfig
     instructed: Callable[[str], PairTemplate] | None = None
+    asked_otherwise: bool = False
     _fixed: dict[str, Fixed] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def _fixed_for(self, instruction: str) -> Fixed:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from crossrank.backends.contract import Backend, BackendFacts
-from crossrank.checkpoint.catalogue import known_template
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import WANTED, locate
 from crossrank.checkpoint.tokenizer import load_tokenizer, prompt_template, read_template, with_answers
@@ -78,7 +77,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
     """
     _check(config)
     source = locate(config.model, revision=config.revision)
-    profile = read_profile(source.folder, source.name, template=config.template or known_template(source.name))
+    profile = read_profile(source.folder, source.name, template=config.template)
     check_instruction(profile, config.instruction)
     tokenizer = load_tokenizer(source.folder, profile)
     profile = with_answers(profile, tokenizer)
@@ -93,7 +92,8 @@ def open_scorer(config: OpenConfig) -> Scorer:
         encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
     else:
         asked = partial(prompt_template, tokenizer, profile.prompt)
-        encoder = Encoder(tokenizer, asked(config.instruction), encode, asked)
+        otherwise = config.instruction is not None
+        encoder = Encoder(tokenizer, asked(config.instruction), encode, asked, asked_otherwise=otherwise)
     backend = open_backend(config, profile, source.folder)
     log.info("opened %s: %s", source.name, backend.facts)
     cache = MemoryCache() if config.cache == "memory" else config.cache

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from crossrank.checkpoint.catalogue import golden
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import CheckpointError, CrossrankError
@@ -16,6 +17,7 @@ log = logging.getLogger("crossrank")
 
 EQUAL = 1e-6  # logits that differ by less are one
 DISTINCT_MIN = 2  # tokens that a sentence is made of, if most of its words are unknown
+FAR, FAR_AT_MOST = {"fp32": 2e-3}, 1.0  # from a verified model's logits, by precision
 PROBES = (  # query, what answers it, what does not
     ("how many legs does a spider have", "A spider has eight legs.", "The stock market closed higher on Friday."),
     (
@@ -60,22 +62,40 @@ def self_test(scorer: Scorer) -> SelfTest:
             f"{name!r} gives the same logit ({logits[pairs[0]]:g}) to pairs that have nothing in common. Its head is "
             "likely not trained, or all zero. Use a checkpoint that was trained and saved as a reranker."
         )
-    outcome = _outcome(logits)
+    outcome = _outcome(scorer, logits)
     for doubt in outcome.doubts:
         log.warning("%s: %s", name, doubt)
     return outcome
 
 
-def _outcome(logits: Mapping[Pair, float]) -> SelfTest:
+def _outcome(scorer: Scorer, logits: Mapping[Pair, float]) -> SelfTest:
     found = tuple((logits[Pair(query, on)], logits[Pair(query, off)]) for query, on, off in PROBES)
+    doubts = _other_than_verified(scorer, list(logits.values()))
     if any(on > off for on, off in found):
-        return SelfTest(found, ())
+        return SelfTest(found, doubts)
     doubt = (
         "no document that answers a query gets a higher score than one that has nothing to do with it. It may not be "
         "trained as a reranker, be asked by the wrong template, be meant for another language than English, or have "
         "its labels the other way round."
     )
-    return SelfTest(found, (doubt,))
+    return SelfTest(found, (*doubts, doubt))
+
+
+def _other_than_verified(scorer: Scorer, logits: list[float]) -> tuple[str, ...]:
+    """What to say of a known model that gives other logits than the reference did when it was verified."""
+    known = golden(scorer.profile.name)
+    if known is None or scorer.encoder.asked_otherwise:
+        return ()
+    difference = max(abs(a - b) for a, b in zip(logits, known.logits, strict=True))
+    allowed = FAR.get(scorer.backend.facts.precision, FAR_AT_MOST)
+    if difference <= allowed:
+        return ()
+    doubt = (
+        f"it gives logits that are up to {difference:.3g} from those that its authors' code gave on {known.date} "
+        f"(revision {known.revision}); {allowed:g} is what the precision explains. It may be another revision, or be "
+        "damaged."
+    )
+    return (doubt,)
 
 
 def _check_words(scorer: Scorer) -> None:
