@@ -25,6 +25,7 @@ bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a fold
 	$(PY) benchmarks/run.py --data $(DATA)
 
 reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
+	$(VENV)/bin/crossrank train recipes/crossrank-mini-1.toml --data $(DATA) --resume
 	$(VENV)/bin/crossrank train recipes/crossrank-mini.toml --data $(DATA) --resume
 
 verify-models: $(VENV)/test.stamp  ## real weights against transformers, where a hub can be reached; MODELS names some

@@ -18,6 +18,7 @@ from peers.catalog import OURS, PEERS
 from peers.compare import Comparison, Settings, ours_here
 from peers.environments import Environments, default_folder, online
 from peers.isa import FORCED
+from peers.model import at_full_length
 from peers.passages import LONG, RUNS, Case, Passages
 from peers.report import peak_line, split, table, targets, write_json, write_plot
 
@@ -57,6 +58,7 @@ def measure(data: Path) -> list[tuple[str, str, str]]:
 
 def compare(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
     """Run, print and write everything; rows of (what, measured, target or time / ours) for the first case."""
+    arguments.model = at_full_length(arguments.model, arguments.out / "model")
     if arguments.quick:
         arguments.documents, arguments.repeats = [8], 2
     sizes = (2, 8) if arguments.quick else BATCH_SIZES

@@ -31,6 +31,7 @@ from crossrank.engine.scorer import Scorer
 from crossrank.nets.transformer import Transformer
 from crossrank.testing import tiny_checkpoint
 from machine import describe
+from peers.model import at_full_length
 from peers.passages import Case, Passages
 
 BATCH_SIZES = (32, 64, 128, 256)
@@ -114,7 +115,7 @@ def checkpoint(size: Size, folder: Path) -> Path:
     )
     for file in ("tokenizer.json", "tokenizer_config.json"):
         copy(bundled_folder() / file, folder / file)
-    return folder
+    return at_full_length(folder, folder.with_name(f"{folder.name} 512"))
 
 
 def ours(folder: Path, device: str) -> list[Way]:

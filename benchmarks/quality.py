@@ -62,7 +62,7 @@ def _transformers(pairs: list[tuple[str, str]]) -> np.ndarray:
     with torch.inference_mode():
         for start in range(0, len(pairs), BATCH):
             queries, documents = zip(*pairs[start : start + BATCH], strict=True)
-            options = {"padding": True, "truncation": "only_second", "max_length": 512, "return_tensors": "pt"}
+            options = {"padding": True, "truncation": "only_second", "max_length": 256, "return_tensors": "pt"}
             batch = tokenizer(list(queries), list(documents), **options)
             logits.append(model(**batch).logits[:, 0].numpy())
     return np.concatenate(logits)

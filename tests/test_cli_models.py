@@ -82,7 +82,7 @@ def test_info_of_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert {name: value.strip() for name, value in shown.items()}["parameters"] == "22.7 M"
     facts = json.loads(output(capsys, "models", "info", "--json"))
     assert facts["schema_version"] == 1
-    assert (facts["name"], facts["family"], facts["max_length"]) == ("crossrank-mini", "bert", 512)
+    assert (facts["name"], facts["family"], facts["max_length"]) == ("crossrank-mini", "bert", 256)
     assert facts["licence"] == "apache-2.0"
 
 

@@ -107,7 +107,7 @@ def test_bundled_model_equals_transformers(bundled: Reranker) -> None:
 
     pairs = [(query, text * 9) for query in QUERIES for text in TEXTS]
     with Reranker(long_documents="truncate", precision="fp32", cache=None) as reranker:
-        expected = reference_logits(bundled_folder(), pairs, 512)
+        expected = reference_logits(bundled_folder(), pairs, 256)
         np.testing.assert_allclose(reranker.score(pairs, raw=True), expected, atol=TOLERANCE, rtol=0)
 
 

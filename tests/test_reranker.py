@@ -346,7 +346,7 @@ def test_a_score_cache_of_the_callers_own(checkpoint: Callable[..., Path]) -> No
         ({"threads": 0}, "threads=0 is too small; allowed: 1 to 1024"),
         ({"threads": 2**31}, "threads=2147483648 is too large"),
         ({"long_documents": "longest_first"}, "long_documents='longest_first'"),
-        ({"max_length": 10_000}, "max_length=10000 is above what .* can read: 512"),
+        ({"max_length": 10_000}, "max_length=10000 is above what .* can read: 256"),
         ({"max_length": 3}, "max_length=3 is too small"),
         ({"windows_max": 0}, "windows_max=0"),
         ({"long_documents": "cut"}, "long_documents='cut'"),

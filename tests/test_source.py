@@ -134,10 +134,10 @@ def test_an_empty_name_is_a_mistake(spec: object) -> None:
 
 
 @pytest.mark.parametrize("spec", ["http://host/v1", "https://host", "cohere:rerank-v3.5", "voyage:rerank-2", "jina:x"])
-def test_remote_rerankers_are_refused(spec: str) -> None:
-    """A remote reranker is recognised as one and refused."""
+def test_remote_rerankers_have_no_files(spec: str) -> None:
+    """A remote reranker is recognised as one, and refused where a checkpoint's files are needed."""
     with pytest.raises(UnsupportedModelError, match="remote reranker"):
-        Reranker(spec)
+        locate(spec)
 
 
 @pytest.mark.parametrize(

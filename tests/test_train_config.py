@@ -69,11 +69,19 @@ def test_the_command_line_replaces_output_steps_and_data(tmp_path: Path) -> None
     assert (str(config.output), config.train.steps, str(config.below_data("a"))) == ("/x", 9, "/d/a")
 
 
-def test_the_recipe_in_the_repository_is_a_sound_config() -> None:
-    config = read_config(Path(__file__).parents[1] / "recipes" / "crossrank-mini.toml")
+@pytest.mark.parametrize("name", ["crossrank-mini-1", "crossrank-mini"])
+def test_the_recipes_in_the_repository_are_sound_configs(name: str) -> None:
+    config = read_config(Path(__file__).parents[1] / "recipes" / f"{name}.toml")
     measured = {one.path for one in config.evaluate}
     never = {"trec_dl19", "cranfield", "cacm", "liveqa_med", "noveleval", "rag_product_docs", "zoomcamp_faq"}
     assert not never & {source.path for source in config.sources}
     assert "trec_dl19" in measured
     assert all(source.licence for source in config.sources)
     assert {source.split for source in config.sources if source.path == "scifact"} == {"train"}
+
+
+def test_the_second_recipe_starts_from_the_first_ones_model() -> None:
+    recipes = Path(__file__).parents[1] / "recipes"
+    first, second = (read_config(recipes / f"{name}.toml") for name in ("crossrank-mini-1", "crossrank-mini"))
+    assert Path(second.model.base).resolve() == first.output.resolve() / "model"
+    assert first.cache.resolve() == second.cache.resolve()

@@ -19,6 +19,9 @@ It knows nothing of the rest of the package.
     ├── NotFiniteError (ArithmeticError)    the model gives NaN or infinity for a pair, in fp32 too
     ├── OutOfMemoryError (MemoryError)      the device has no memory for one pair
     ├── RemoteError (ConnectionError)       a remote reranker failed or answered nonsense
+    │   ├── VendorError                     in crossrank.remote: with vendor, status, request id
+    │   └── BudgetError                     in crossrank.remote: `cost_max_usd` is spent
+    ├── WireError (ValueError)              in crossrank.wire: a body that is not what its dialect says
     ├── OverloadError (RuntimeError)        too much is waiting already; carries `retry_after_s`
     └── DeadlineError (TimeoutError)        the deadline passed before there was anything to return
 """

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import chain
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome, Scorer
 from crossrank.errors import ClosedError, CrossrankError, UsageError
+from crossrank.remote.names import is_remote
 from crossrank.types import Document, Hit, Ranking
 
 PROGRESS_AFTER_S = 1.0
@@ -60,10 +61,13 @@ class Reranker:
     """A cross-encoder that is ready to rank. Share one between threads; it can be pickled and used after a fork.
 
     Args:
-        model: None or "crossrank-mini" for the bundled model, a local folder, or a name of the Hugging Face hub.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        model: None or "crossrank-mini" for the bundled model, a local folder, or a name of the Hugging Face hub. A name
+            such as "cohere:rerank-v4.0-pro", or a URL, opens a `crossrank.remote.RemoteReranker`, whose options are its
+            own.
+        device: "auto", "cpu", "cuda", "cuda:N", "mps", or the name of an execution provider of ONNX Runtime.
         backend: "native", the C++ engine for CPUs; "torch", for GPUs and for families that the native one does not
-            have; "auto" is torch where there is a GPU of NVIDIA's, else native if it has the family, else torch.
+            have; "onnx", for models that are stored so; "auto" is torch where there is a GPU of NVIDIA's, else native
+            if it has the family, else torch, else onnx. Of a model that is ONNX only, "auto" is onnx.
         precision: "auto", "fp32", "bf16", "fp16" (torch) or "int8" (native). "auto" of the native engine is the fastest
             that agrees with fp32, as `crossrank doctor --precision` measured it for this model; where it did not, bf16
             if the processor has it, else fp32. "auto" of torch is bf16 on a GPU (fp16 on older ones), fp32 elsewhere.
@@ -85,6 +89,14 @@ class Reranker:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
         ModelError: the model cannot be found, read or scored; its subclasses say which.
     """
+
+    def __new__(cls, model: Any = None, **options: Any) -> Self:
+        """A remote reranker, which has the same calls, for a vendor's name or a URL."""
+        if not is_remote(model):
+            return super().__new__(cls)
+        from crossrank.remote import open_remote
+
+        return cast("Self", open_remote(model, options))
 
     def __init__(
         self,

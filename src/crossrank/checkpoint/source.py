@@ -6,6 +6,7 @@ It knows names, folders and the hub; not what is inside the files.
 import errno
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -27,6 +28,8 @@ WANTED = (  # nothing else is fetched: no pickles, no copies of the weights in o
     "[0-9]*_*/config.json",  # the modules of sentence-transformers: 1_Pooling, 2_Dense
     "[0-9]*_*/model.safetensors",
 )
+ONNX_FIRST = ("model.onnx", "model.onnx_data", "model.onnx.data")  # what exporters call the model itself
+ONNX_WANTED = ("*.onnx", "*.onnx_data", "*.onnx.data")  # where that is not there; all precisions
 REMOTE_PREFIXES = ("http://", "https://", "cohere:", "voyage:", "jina:")
 
 
@@ -39,8 +42,10 @@ class Source:
     revision: str | None = None
 
 
-def locate(spec: str | None, *, revision: str | None = None) -> Source:
+def locate(spec: str | None, *, revision: str | None = None, onnx: bool = False) -> Source:
     """The folder of the model that `spec` names; downloads from the hub what its cache lacks.
+
+    ONNX files come where there is no safetensors file, or with `onnx`.
 
     Raises:
         ModelNotFoundError: no such folder, repository or revision.
@@ -74,7 +79,7 @@ def locate(spec: str | None, *, revision: str | None = None) -> Source:
             f"The model folder {spec!r} {problem}. Give the folder that holds config.json, tokenizer.json and "
             "model.safetensors, or a name of the Hugging Face hub."
         )
-    return Source(spec, _download(spec, revision), revision)
+    return Source(spec, _download(spec, revision, onnx=onnx), revision)
 
 
 def bundled_folder() -> Path:
@@ -92,7 +97,7 @@ def suggestion(spec: str) -> str:
     return "`crossrank models list` shows models that are known to work."
 
 
-def _download(spec: str, revision: str | None) -> Path:
+def _download(spec: str, revision: str | None, *, onnx: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     obstacle: Exception | None = None
@@ -101,13 +106,16 @@ def _download(spec: str, revision: str | None) -> Path:
             _ask_hub(spec, revision)
         except Exception as exc:  # noqa: BLE001 - httpx and json raise what is no OSError; the cache may do without the hub
             obstacle = exc
-        folder = snapshot_download(
-            spec, revision=revision, allow_patterns=list(WANTED), local_files_only=obstacle is not None
-        )
-        return Path(folder)
+        fetch = partial(snapshot_download, spec, revision=revision, local_files_only=obstacle is not None)
+        folder = Path(fetch(allow_patterns=list(WANTED)))
+        if onnx or not any(folder.glob("*.safetensors")):  # large, so only where they are needed
+            fetch(allow_patterns=[*ONNX_FIRST, *(f"onnx/{name}" for name in ONNX_FIRST)])
+            if not any(folder.rglob("*.onnx")):
+                fetch(allow_patterns=list(ONNX_WANTED))
     except Exception as exc:  # noqa: BLE001 - as above
         cause = obstacle or exc
         raise _translated(spec, revision, cause) from cause
+    return folder
 
 
 def _ask_hub(spec: str, revision: str | None) -> None:

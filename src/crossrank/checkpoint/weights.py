@@ -111,7 +111,8 @@ def _body(folder: Path) -> list[Path]:
     if pickles:
         raise CheckpointError(
             f"{folder} has its weights only as {', '.join(pickles)}, a pickle that can run code when loaded. "
-            "Save them as model.safetensors: transformers' model.save_pretrained(folder) does."
+            "`crossrank convert` turns pytorch_model.bin into model.safetensors without running any; of other files, "
+            "transformers' model.save_pretrained(folder) makes one."
         )
     raise CheckpointError(f"{folder} has no model.safetensors. Download or export the model again.")
 

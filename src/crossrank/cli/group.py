@@ -12,6 +12,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rank": ("crossrank.cli.rank", "Rank documents by relevance to a query."),
     "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),
     "train": ("crossrank.cli.train", "Train a reranker on your own data."),
+    "export": ("crossrank.cli.export", "Write a model as ONNX, checked against its own scores."),
+    "convert": ("crossrank.cli.convert", "Turn old .bin weights into safetensors, without running their code."),
     "models": ("crossrank.cli.models", "List, describe, download and remove models."),
     "doctor": ("crossrank.cli.doctor", "Show what this machine has and which path the engine would take."),
 }

@@ -125,7 +125,7 @@ def _cached() -> dict[str, Any]:
 def _has_weights(repo: Any) -> bool:
     """Whether a download got as far as the weights."""
     files = () if repo is None else (file for revision in repo.revisions for file in revision.files)
-    return any(file.file_name.endswith(".safetensors") for file in files)
+    return any(file.file_name.endswith((".safetensors", ".onnx")) for file in files)
 
 
 def _bundled() -> KnownModel:

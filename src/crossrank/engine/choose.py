@@ -10,18 +10,36 @@ from crossrank.checkpoint.profile import ModelProfile
 from crossrank.errors import MissingExtra, UnsupportedModelError, UsageError
 from crossrank.machine import gpus
 
+PROVIDER = "ExecutionProvider"  # what a device of ONNX Runtime's own ends in
 
-def choose(profile: ModelProfile, backend: str, device: str) -> str:
-    """Native or torch.
+
+def choose(profile: ModelProfile, backend: str, device: str, *, weights: bool = True, onnx: bool = False) -> str:
+    """Native, torch or onnx.
 
     "auto" is torch where there is a GPU of NVIDIA's that it can use; else the native engine, if it has the family;
-    else torch on the CPU.
+    else torch on the CPU; else, where torch is not installed, ONNX Runtime with the model's ONNX file. A model that is
+    stored as ONNX only runs there, and on an execution provider that is named nothing else does.
+
+    Args:
+        profile: of the model.
+        backend: what was asked for, or "auto".
+        device: likewise.
+        weights: whether it is stored as safetensors.
+        onnx: whether it is stored as ONNX.
 
     Raises:
         UsageError: the native engine was asked to run on a GPU.
         UnsupportedModelError: it was asked to run a family that it does not have.
-        MissingExtra: torch is needed, and not installed.
+        MissingExtra: torch or ONNX Runtime is needed, and not installed.
     """
+    if backend == "onnx":
+        return _onnx("it was asked for")
+    if device.endswith(PROVIDER):
+        if backend != "auto":
+            raise UsageError(f"device={device!r} is of ONNX Runtime: use backend='onnx', or 'auto'; not {backend!r}.")
+        return _onnx(f"{device} is of it")
+    if backend == "auto" and onnx and not weights:
+        return _onnx(f"{profile.name!r} is stored as ONNX only")
     from crossrank.backends.native import runs
 
     native, on_cpu = runs(profile), device in ("auto", "cpu")
@@ -35,6 +53,8 @@ def choose(profile: ModelProfile, backend: str, device: str) -> str:
         return "native"
     if backend == "torch" or not on_cpu or not native:
         because = "It was asked for" if backend == "torch" or not on_cpu else _why_not_native(profile).rstrip(".")
+        if backend == "auto" and on_cpu and onnx and find_spec("torch") is None and find_spec("onnxruntime"):
+            return "onnx"
         return _torch(because)
     return "torch" if device == "auto" and _cuda() else "native"
 
@@ -43,6 +63,14 @@ def _torch(because: str) -> str:
     if find_spec("torch") is None:
         raise MissingExtra(f"torch is not installed, and is needed: {because}. Run: pip install 'crossrank[torch]'")
     return "torch"
+
+
+def _onnx(because: str) -> str:
+    if find_spec("onnxruntime") is None:
+        raise MissingExtra(
+            f"ONNX Runtime is not installed, and is needed: {because}. Run: pip install 'crossrank[onnx]'"
+        )
+    return "onnx"
 
 
 def _cuda() -> bool:

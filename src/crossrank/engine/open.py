@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from crossrank.backends.contract import Backend, BackendFacts
+from crossrank.backends.onnx_files import onnx_files
 from crossrank.checkpoint.profile import ModelProfile, read_profile
-from crossrank.checkpoint.source import WANTED, locate
+from crossrank.checkpoint.source import ONNX_WANTED, WANTED, locate
 from crossrank.checkpoint.tokenizer import load_tokenizer, prompt_template, read_template, with_answers
 from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.cache import MemoryCache, ScoreCache
@@ -54,9 +55,9 @@ class OpenConfig:
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
 
 
-DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?|[A-Z][A-Za-z]{1,40}ExecutionProvider")
 CHOICES = {
-    "backend": ("auto", "native", "torch"),
+    "backend": ("auto", "native", "torch", "onnx"),
     "precision": ("auto", "fp32", "bf16", "fp16", "int8"),
     "long_documents": ("chunk", "truncate", "error"),
 }
@@ -76,7 +77,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
         ModelError: the model cannot be found, read or scored.
     """
     _check(config)
-    source = locate(config.model, revision=config.revision)
+    source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
     profile = read_profile(source.folder, source.name, template=config.template)
     check_instruction(profile, config.instruction)
     tokenizer = load_tokenizer(source.folder, profile)
@@ -109,8 +110,23 @@ def open_scorer(config: OpenConfig) -> Scorer:
 
 def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Backend:
     """The model in `folder` on the backend that was asked for, or the fastest that runs it."""
+    stored = any(folder.glob("*.safetensors"))
+    chosen = choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
+    if chosen == "onnx":
+        from crossrank.backends.onnx import open_onnx
+
+        if config.compile:
+            raise UsageError("compile=True is for the torch engine on a GPU; ONNX Runtime compiles by itself.")
+        return open_onnx(
+            profile,
+            folder,
+            device=config.device,
+            precision=config.precision,
+            threads=config.threads,
+            batch_tokens=config.batch_tokens,
+        )
     weights = None if profile.family.foreign else load_weights(folder, profile)
-    if choose(profile, config.backend, config.device) == "torch":
+    if chosen == "torch":
         from crossrank.backends.torch import open_torch
 
         return open_torch(
@@ -173,7 +189,10 @@ def fingerprint(folder: Path, encoder: Encoder, facts: BackendFacts) -> bytes:
     """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it."""
     computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
     digest = blake2b(repr((CUTTING_VERSION, encoder.config, encoder.template, computed_by)).encode(), digest_size=32)
-    for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):
+    files = (
+        (*WANTED, *ONNX_WANTED, *(f"onnx/{pattern}" for pattern in ONNX_WANTED)) if facts.backend == "onnx" else WANTED
+    )
+    for file in sorted({file for pattern in files for file in folder.glob(pattern)}):
         digest.update(f"{file.relative_to(folder)}:{file.stat().st_size}:".encode())
         with file.open("rb") as content:
             while block := content.read(1 << 20):
@@ -196,7 +215,10 @@ def checked_length(max_length: int | None, profile: ModelProfile) -> int:
 def _check(config: OpenConfig) -> None:
     device: Any = config.device
     if not isinstance(device, str) or not DEVICES.fullmatch(device):
-        raise UsageError(f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N (as cuda:1), mps")
+        raise UsageError(
+            f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N (as cuda:1), mps, "
+            "or the name of an execution provider of ONNX Runtime"
+        )
     for name, allowed in CHOICES.items():
         value = getattr(config, name)
         if value not in allowed:

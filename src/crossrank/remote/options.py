@@ -1,0 +1,97 @@
+"""What callers may give to a remote reranker: every option is checked here, before anything is opened.
+
+It knows types and ranges; not what the options do.
+"""
+
+import math
+from dataclasses import dataclass
+from operator import index as as_index
+from typing import Any, TypeVar
+
+from crossrank.arguments import check_number
+from crossrank.engine.cache import MemoryCache, ScoreCache
+from crossrank.errors import ArgumentTypeError, UsageError
+from crossrank.remote.costs import Price
+from crossrank.remote.limits import Limits
+from crossrank.remote.retry import Retry
+from crossrank.types import Ranker
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """How a target is called, whoever it is; see RemoteReranker."""
+
+    timeout_s: float
+    retry: Retry
+    concurrency: int
+    limits: Limits | None
+    price: Price | None
+    cache: ScoreCache | None
+    instruction: str | None
+    fallback: Ranker | None
+    cost_max_usd: float | None
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "RemoteOptions":
+        """The options, checked."""
+        return cls(
+            timeout_s=_positive("timeout_s", given["timeout_s"]),
+            retry=_instance("retry", given["retry"], Retry) or Retry(),
+            concurrency=_count("concurrency", given["concurrency"]),
+            limits=_instance("limits", given["limits"], Limits),
+            price=_instance("price", given["price"], Price),
+            cache=_cache(given["cache"]),
+            instruction=check_instruction(given["instruction"]),
+            fallback=_ranker(given["fallback"]),
+            cost_max_usd=None if given["cost_max_usd"] is None else _positive("cost_max_usd", given["cost_max_usd"]),
+        )
+
+
+def check_instruction(instruction: Any) -> str | None:
+    """An instruction that says something, or None."""
+    if instruction is not None and not isinstance(instruction, str):
+        raise ArgumentTypeError(f"instruction must be a str, not {type(instruction).__name__}")
+    if instruction is not None and not instruction.strip():
+        raise UsageError("instruction is empty; leave it out")
+    return instruction
+
+
+def _positive(name: str, value: Any) -> float:
+    number = check_number(name, value)
+    if not math.isfinite(number) or number <= 0:
+        raise UsageError(f"{name}={value} leaves nothing; give a number above 0")
+    return number
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        count = None if isinstance(value, bool) else as_index(value)
+    except TypeError:
+        count = None
+    if count is None:
+        raise ArgumentTypeError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if count < 1:
+        raise UsageError(f"{name}={count} lets nothing through; give at least 1")
+    return count
+
+
+def _instance(name: str, value: Any, kind: type[T]) -> T | None:
+    if value is None or isinstance(value, kind):
+        return value
+    raise ArgumentTypeError(f"{name} must be a crossrank.remote.{kind.__name__}, not {type(value).__name__}")
+
+
+def _cache(cache: Any) -> ScoreCache | None:
+    if cache is None or isinstance(cache, ScoreCache):
+        return cache
+    if cache == "memory":
+        return MemoryCache()
+    raise UsageError(f"cache={cache!r} is not known; give 'memory', a ScoreCache, or None for none")
+
+
+def _ranker(fallback: Any) -> Ranker | None:
+    if fallback is None or isinstance(fallback, Ranker):
+        return fallback
+    raise ArgumentTypeError(f"fallback must have a rank(query, documents), which {type(fallback).__name__} lacks")

@@ -1,0 +1,327 @@
+"""The remote reranker that people hold: the same calls as the local one, and each of them awaitable.
+
+It knows documents and rankings; not JSON, statuses or how a vendor is reached.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
+from inspect import signature
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrank.arguments import Wanted, check_query, deadline_of
+from crossrank.documents import as_documents, check_fields
+from crossrank.engine.cache import ScoreCache
+from crossrank.errors import ClosedError, DeadlineError, RemoteError, UsageError
+from crossrank.remote.costs import NANO, Price
+from crossrank.remote.failures import BudgetError
+from crossrank.remote.limits import Limits
+from crossrank.remote.loop import CLOSED, all_or_error
+from crossrank.remote.options import RemoteOptions, check_instruction
+from crossrank.remote.questions import Question, by_query, scores_of
+from crossrank.remote.retry import Retry
+from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
+from crossrank.remote.spec import Target, target_of
+from crossrank.remote.streams import Work, in_order, in_order_async, works
+from crossrank.remote.worker import Worker
+from crossrank.types import Document, Ranker, Ranking
+
+TIMEOUT_S = 60.0
+CONCURRENCY = 16
+
+
+class RemoteReranker:
+    """A reranker behind an API. Share one between threads and event loops; it can be used after a fork.
+
+    Args:
+        model: "vendor:MODEL" as in "cohere:rerank-v4.0-pro", or "http://host:port" of a server.
+        api_key: the key; by default the vendor's own environment variable. It is in no repr, message, log or pickle.
+        base_url: another address for the vendor's dialect: a gateway, or a server of your own.
+        dialect: how a server is spoken to, when it cannot tell.
+        timeout_s: the longest that one try takes; a call takes at most that, times the tries, and the waits between.
+        retry: how often a failed call is tried again, and after what waits.
+        concurrency: calls that are under way at a time; more wait.
+        instruction: what the model shall understand by relevance, for vendors that take one.
+        cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing. What is known costs nothing.
+        limits: of one call, in place of the vendor's documented ones.
+        price: for the estimate of costs, in place of the table's.
+        fallback: a ranker that answers where the vendor fails or comes too late.
+        cost_max_usd: estimated dollars after which nothing more is sent; calls then under way are paid all the same.
+
+    Raises:
+        UsageError, ArgumentTypeError: an option has a value that cannot be taken; there is no key.
+        MissingExtra: the libraries are not installed.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        dialect: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        retry: Retry | None = None,
+        concurrency: int = CONCURRENCY,
+        instruction: str | None = None,
+        cache: str | ScoreCache | None = "memory",
+        limits: Limits | None = None,
+        price: Price | None = None,
+        fallback: Ranker | None = None,
+        cost_max_usd: float | None = None,
+    ) -> None:
+        self._target: Target = target_of(model, api_key=api_key, base_url=base_url, dialect=dialect)
+        self._model = model
+        self._key_given = api_key is not None
+        self._given: dict[str, Any] = {
+            "base_url": base_url,
+            "dialect": dialect,
+            "timeout_s": timeout_s,
+            "retry": retry,
+            "concurrency": concurrency,
+            "instruction": instruction,
+            "cache": cache,
+            "limits": limits,
+            "price": price,
+            "fallback": fallback,
+            "cost_max_usd": cost_max_usd,
+        }
+        self._options = options = RemoteOptions.of(self._given)
+        if cost_max_usd is not None and (options.price or self._target.price) is None:
+            raise UsageError(f"cost_max_usd was given, but no price of {model!r} is known; give price=Price(...) too")
+        target = self._target  # the worker must not hold this object, or nothing would ever be collected
+        self._worker = Worker(lambda: RemoteScorer(target, options))
+        self._spent: dict[str, int] = {}
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        instruction: str | None = None,
+        deadline_s: float | None = None,
+    ) -> Ranking:
+        """The documents in order of relevance to the query; all are scored, so all are billed, whatever `top_k` is.
+
+        Args:
+            query: what is asked; not empty.
+            documents: strings, mappings, or objects with a text.
+            top_k: at most this many hits; all by default.
+            threshold: only hits with at least this score.
+            fields: of mappings, the fields the model reads, in this order.
+            instruction: in place of the one given to the constructor.
+            deadline_s: seconds until it returns; documents without a score by then follow in input order.
+
+        Raises:
+            UsageError, ArgumentTypeError: a value or type that cannot be taken; items are named by their index.
+            VendorError: the vendor refuses, fails, or answers nonsense.
+            DeadlineError: the deadline passed before there was any score.
+            BudgetError: `cost_max_usd` is spent.
+        """
+        question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        try:
+            return self._worker.opened()[0].run(self._ranked(question))
+        except (RemoteError, DeadlineError):
+            if (fallback := self._options.fallback) is None:
+                raise
+            return fallback.rank(query, documents, **question.given())
+
+    async def arank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        instruction: str | None = None,
+        deadline_s: float | None = None,
+    ) -> Ranking:
+        """As `rank`, awaitable; cancelling it ends the call to the vendor."""
+        question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        try:
+            return await (await self._worker.aopened())[0].arun(self._ranked(question))
+        except (RemoteError, DeadlineError):
+            if (fallback := self._options.fallback) is None:
+                raise
+            if isinstance(fallback, RemoteReranker):
+                return await fallback.arank(query, documents, **question.given())
+            return await asyncio.to_thread(fallback.rank, query, documents, **question.given())
+
+    def rank_many(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Sequence[Document]],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> Iterator[Ranking]:
+        """A ranking a query, in order, several under way at a time; both iterables may be streams."""
+        todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
+        total = len(queries) if isinstance(queries, Sized) else None
+        start, ahead = self._worker.opened()[0].start, self._options.concurrency
+        return in_order(todo, start, ahead, total=total, show_progress_bar=show_progress_bar)
+
+    def arank_many(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Sequence[Document]],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> AsyncIterator[Ranking]:
+        """As `rank_many`, an asynchronous iterator."""
+        todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
+        return in_order_async(todo, self._options.concurrency)
+
+    def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
+        """Scores float32 [n] of (query, document) pairs, in the caller's order; one call for each different query.
+
+        A document without text is NaN where the vendor refuses such. `raw` gives logits, where there are any.
+        """
+        asked, checked = by_query(pairs, self._options.instruction, raw=raw)
+        return scores_of(checked, self._worker.opened()[0].run(self._scored(asked)))
+
+    async def ascore(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
+        """As `score`, awaitable."""
+        asked, checked = by_query(pairs, self._options.instruction, raw=raw)
+        return scores_of(checked, await (await self._worker.aopened())[0].arun(self._scored(asked)))
+
+    @property
+    def spent(self) -> dict[str, int]:
+        """What all calls of this object together used, in the words of a ranking's `usage`."""
+        return dict(self._spent)
+
+    @property
+    def spent_usd(self) -> float:
+        """The estimated dollars of all calls of this object, as far as prices are known."""
+        return self._spent.get("cost_nanousd", 0) / NANO
+
+    def close(self) -> None:
+        """Close the connections. Calls in progress finish first; later ones raise ClosedError."""
+        self._worker.close()
+
+    async def aclose(self) -> None:
+        """As `close`, awaitable."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        """Self, for `with`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Self, for `async with`."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its options, without the key: the copy takes it from the environment."""
+        if self._worker.closed:
+            raise ClosedError(CLOSED)
+        if self._key_given and not self._target.vendor.key_variables:
+            raise UsageError(
+                "A key that was given as api_key= is not pickled, and a server given by its URL has no environment "
+                "variable for one. Name the kind of server, as in 'vllm:MODEL' with base_url=, and set its variable."
+            )
+        return (_reopened, (type(self), self._model, self._given))
+
+    def __repr__(self) -> str:
+        """The model and where it is asked; never the key."""
+        closed = ", closed" if self._worker.closed else ""
+        return f"RemoteReranker({self._model!r}, {self._target.base_url}{closed})"
+
+    def _question(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None,
+        threshold: float | None,
+        fields: Sequence[str] | None,
+        instruction: str | None,
+        deadline_s: float | None,
+    ) -> Question:
+        """The question, checked in the caller's own thread before anything is sent."""
+        deadline = deadline_of(deadline_s)
+        wanted = Wanted.of(top_k, threshold)
+        check_query(query)
+        return Question.of(
+            query,
+            as_documents(documents, fields),
+            wanted=wanted,
+            fields=fields,
+            instruction=check_instruction(instruction) or self._options.instruction,
+            deadline=deadline,
+        )
+
+    async def _ranked(self, question: Question) -> Ranking:
+        started = time.perf_counter()
+        outcome = await self._outcome(question.asked)
+        return question.ranking(outcome, time.perf_counter() - started)
+
+    async def _scored(self, asked: Sequence[Asked]) -> dict[str, Outcome]:
+        outcomes = await all_or_error(self._outcome(one) for one in asked)
+        return {one.query: outcome for one, outcome in zip(asked, outcomes, strict=True)}
+
+    async def _outcome(self, asked: Asked) -> Outcome:
+        if not asked.texts:
+            return Outcome(usage={"pairs": 0, "cached": 0})
+        if self._options.cost_max_usd is not None and self.spent_usd >= self._options.cost_max_usd:
+            raise BudgetError(
+                f"{self.spent_usd:.4f} dollars are spent, by estimate, of cost_max_usd={self._options.cost_max_usd:g}; "
+                "nothing more is sent. Raise it, or open a new RemoteReranker."
+            )
+        outcome = await self._worker.opened()[1].score(asked)
+        for name, count in outcome.usage.items():
+            self._spent[name] = self._spent.get(name, 0) + count
+        return outcome
+
+    def _todo(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Sequence[Document]],
+        top_k: int | None,
+        threshold: float | None,
+        fields: Sequence[str] | None,
+    ) -> Iterator[Work]:
+        """The work of many rankings, its arguments checked."""
+        Wanted.of(top_k, threshold)
+        check_fields(fields)
+        self._worker.opened()
+        wanted = {"top_k": top_k, "threshold": threshold, "fields": fields}
+        return works(queries, documents_per_query, partial(self.arank, **wanted))  # type: ignore[arg-type]
+
+
+def open_remote(model: str, given: Mapping[str, Any]) -> RemoteReranker:
+    """The reranker of a remote name and of what `Reranker(...)` was given beside it.
+
+    Raises:
+        UsageError: an option is about a model on this machine, or is none at all.
+    """
+    known = [name for name in signature(RemoteReranker).parameters if name != "model"]
+    if unfit := [name for name in given if name not in known]:
+        raise UsageError(
+            f"{', '.join(unfit)}: not an option of {model!r}, which is asked over HTTP; "
+            f"its options are {', '.join(known)}"
+        )
+    return RemoteReranker(model, **given)
+
+
+def _reopened(kind: type[RemoteReranker], model: str, given: dict[str, Any]) -> RemoteReranker:
+    return kind(model, **given)

@@ -1,0 +1,148 @@
+"""crossrank's own dialect: whatever a Call can ask and a Hit can say. The answer's version grows with its shape."""
+
+from typing import Any
+
+import msgspec
+
+from crossrank.wire.body import dump, parse, score_of
+from crossrank.wire.contract import Answer, Call, Dialect, Failure, Item, WireError
+from crossrank.wire.failure import parse_error
+
+VERSION = 1
+
+
+class _Call(msgspec.Struct, omit_defaults=True):
+    query: str
+    documents: list[str | dict[str, Any]]
+    model: str | None = None
+    top_k: int | None = None
+    fields: list[str] | None = None
+    return_documents: bool = False
+    instruction: str | None = None
+    truncate: bool | None = None
+    tokens_max: int | None = None
+    raw_scores: bool = False
+
+
+class _Hit(msgspec.Struct, omit_defaults=True):
+    index: int
+    score: float | None
+    document: str | dict[str, Any] | None = None
+    tokens: int | None = None
+    truncated: bool | None = None
+    passage: tuple[int, int] | None = None
+
+
+class _Usage(msgspec.Struct, omit_defaults=True):
+    tokens: int | None = None
+
+
+class _Answer(msgspec.Struct, omit_defaults=True):
+    version: int
+    hits: list[_Hit]
+    model: str | None = None
+    id: str | None = None
+    usage: _Usage | None = None
+
+
+def dump_call(call: Call) -> bytes:
+    """The body of a call."""
+    return dump(
+        _Call(
+            query=call.query,
+            documents=[document if isinstance(document, str) else dict(document) for document in call.documents],
+            model=call.model,
+            top_k=call.top_n,
+            fields=None if call.fields is None else list(call.fields),
+            return_documents=call.return_documents,
+            instruction=call.instruction,
+            truncate=call.truncate,
+            tokens_max=call.tokens_max,
+            raw_scores=call.raw_scores,
+        )
+    )
+
+
+def parse_call(body: bytes) -> Call:
+    """The call in a body."""
+    said = parse(body, _Call)
+    return Call(
+        said.query,
+        tuple(said.documents),
+        said.model,
+        said.top_k,
+        None if said.fields is None else tuple(said.fields),
+        said.return_documents,
+        said.instruction,
+        said.truncate,
+        said.tokens_max,
+        said.raw_scores,
+    )
+
+
+def dump_ranking(answer: Answer) -> bytes:
+    """The body of an answer."""
+    hits = [
+        _Hit(
+            item.index,
+            item.score,
+            item.document if item.document is None or isinstance(item.document, str) else dict(item.document),
+            item.tokens,
+            item.truncated,
+            item.passage,
+        )
+        for item in answer.items
+    ]
+    return dump(_Answer(VERSION, hits, answer.model, answer.id, _Usage(answer.tokens)))
+
+
+def parse_ranking(body: bytes) -> Answer:
+    """The answer in a body; one of a later version is refused, not guessed at."""
+    said = parse(body, _Answer)
+    if said.version != VERSION:
+        raise WireError(f"version {said.version} of the answer, where {VERSION} is understood; update crossrank")
+    items = tuple(
+        Item(
+            hit.index,
+            score_of(hit.score, f"hits[{i}].score"),
+            hit.document,
+            hit.tokens,
+            hit.truncated,
+            hit.passage,
+        )
+        for i, hit in enumerate(said.hits)
+    )
+    return Answer(items, said.model, said.id, said.usage.tokens if said.usage else None)
+
+
+def dump_error(failure: Failure) -> bytes:
+    """`error` is an object with a message, a code and the request's id."""
+    inner = {"message": failure.message, "code": failure.code}
+    return dump({"error": inner, "id": failure.id})
+
+
+OWN = Dialect(
+    name="crossrank",
+    path="/crossrank/v1/rank",
+    dump_call=dump_call,
+    parse_call=parse_call,
+    dump_ranking=dump_ranking,
+    parse_ranking=parse_ranking,
+    dump_error=dump_error,
+    parse_error=parse_error,
+    calls=frozenset(
+        {
+            "model",
+            "top_n",
+            "fields",
+            "return_documents",
+            "instruction",
+            "truncate",
+            "tokens_max",
+            "raw_scores",
+        }
+    ),
+    answers=frozenset({"model", "id", "tokens", "documents", "details"}),
+    failures=frozenset({"code", "id"}),
+    objects=True,
+)

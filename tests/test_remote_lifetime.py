@@ -1,0 +1,213 @@
+"""One remote reranker serves threads and event loops, survives forks, shows its key nowhere, and ends cleanly."""
+
+import asyncio
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossrank import Ranking
+from crossrank.errors import ClosedError, DeadlineError, UsageError
+from crossrank.remote import RemoteReranker
+from crossrank.remote.loop import Loop
+from crossrank.wire import Answer, Call
+from test_remote_server import Fault, Server, opened
+
+QUERY = "who created python"
+DOCUMENTS = ["zebra", "who", "who created python", "python"]
+BEST_FIRST = [2, 3, 1, 0]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server("cohere") as server:
+        yield server
+
+
+@pytest.fixture
+def reranker(server: Server) -> Iterator[RemoteReranker]:
+    with opened(server) as reranker:
+        yield reranker
+
+
+def test_two_hundred_concurrent_calls_lose_and_double_nothing(server: Server) -> None:
+    """From one event loop, and from threads: each gets its own answer."""
+
+    def right(ranking: Ranking, i: int) -> bool:
+        return ranking.query == f"query {i}" and ranking.indices == [1, 0] and ranking[0].text == f"query {i}"
+
+    async def all_at_once(reranker: RemoteReranker) -> list[Ranking]:
+        return await asyncio.gather(*(reranker.arank(f"query {i}", ["zzz", f"query {i}"]) for i in range(200)))
+
+    with opened(server, cache=None) as reranker:
+        assert all(right(ranking, i) for i, ranking in enumerate(asyncio.run(all_at_once(reranker))))
+        with ThreadPoolExecutor(50) as threads:
+            asked = [threads.submit(reranker.rank, f"query {i}", ["zzz", f"query {i}"]) for i in range(200)]
+            assert all(right(future.result(), i) for i, future in enumerate(asked))
+        assert reranker.spent["requests"] == len(server.calls) == 400
+
+
+def test_one_pool_serves_threads_and_event_loops(server: Server, reranker: RemoteReranker) -> None:
+    """Connections outlive an asyncio.run(), and calls one after the other share one."""
+    accepted: list[int] = []
+    accept = server._http.get_request
+
+    def counted() -> Any:
+        accepted.append(1)
+        return accept()
+
+    server._http.get_request = counted  # type: ignore[method-assign]
+    for _ in range(3):
+        asyncio.run(reranker.arank(QUERY, [str(time.perf_counter())]))
+        reranker.rank(QUERY, [str(time.perf_counter())])
+    assert len(server.calls) == 6
+    assert len(accepted) == 1
+
+
+def test_the_event_loop_is_never_blocked(server: Server, reranker: RemoteReranker) -> None:
+    """While the server says nothing, the caller's loop goes on."""
+
+    async def both() -> int:
+        server.faults.append(Fault(hang=True))
+        asked = asyncio.create_task(reranker.arank(QUERY, DOCUMENTS, deadline_s=0.2))
+        turns = 0
+        while not asked.done():
+            turns += 1
+            await asyncio.sleep(0)
+        with pytest.raises(DeadlineError):
+            await asked
+        return turns
+
+    assert asyncio.run(both()) > 100
+
+
+def test_a_forked_child_opens_its_own_connections(server: Server, reranker: RemoteReranker) -> None:
+    """And the parent's go on working."""
+    assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # nothing of the test may run on in the child
+        right = reranker.rank(QUERY + "!", DOCUMENTS).indices == BEST_FIRST
+        os.write(writing, b"1" if right else b"0")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.read(reading, 1) == b"1"
+    os.close(reading)
+    os.close(writing)
+    assert reranker.rank(QUERY, ["other"]).indices == [0]
+
+
+def test_a_pickle_holds_no_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy takes it from the environment; a server by URL, which has no variable, says so when it is pickled."""
+    with opened(server) as reranker:
+        pickled = pickle.dumps(reranker)
+        assert b"k-secret" not in pickled
+        monkeypatch.setenv("COHERE_API_KEY", "other")
+        with pickle.loads(pickled) as copy:
+            assert copy.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
+    assert server.requests[-1].headers["authorization"] == "Bearer other"
+    with RemoteReranker("http://h:1", api_key="k-secret") as reranker, pytest.raises(UsageError, match="not pickled"):
+        pickle.dumps(reranker)
+    with RemoteReranker("http://h:1") as reranker:
+        assert repr(pickle.loads(pickle.dumps(reranker))) == "RemoteReranker('http://h:1', http://h:1)"
+
+
+def test_no_repr_shows_the_key(server: Server, reranker: RemoteReranker) -> None:
+    """Nor that of anything inside."""
+    reranker.rank(QUERY, DOCUMENTS)
+    shown = [repr(reranker), repr(reranker._target), repr(reranker._target.key), str(reranker._target.key)]
+    assert "k-secret" not in "".join(map(str, shown))
+    with pytest.raises(UsageError, match="not pickled"):
+        pickle.dumps(reranker._target)
+
+
+def test_close_waits_for_calls_in_progress(server: Server) -> None:
+    """Later ones raise ClosedError; twice is fine; a reranker that was never used closes too."""
+    with opened(server) as unused:
+        pass
+    assert "closed" in repr(unused)
+    entered, held, right = threading.Event(), threading.Event(), server.answer
+
+    def answer(call: Call) -> Answer:
+        entered.set()
+        held.wait(30)
+        return right(call)
+
+    server.answer = answer  # type: ignore[method-assign]
+    reranker = opened(server)
+    with ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(reranker.rank, QUERY, DOCUMENTS)
+        entered.wait(30)
+        closing = threads.submit(reranker.close)
+        while not reranker._worker.closed:
+            pass
+        assert not asked.done()
+        held.set()
+        assert asked.result().indices == BEST_FIRST
+        closing.result()
+    reranker.close()
+    with pytest.raises(ClosedError):
+        reranker.rank(QUERY, ["a"])
+    with pytest.raises(ClosedError):
+        reranker.score([("a", "b")])
+    with pytest.raises(ClosedError):
+        reranker.rank_many(["a"], [["b"]])
+    with pytest.raises(ClosedError):
+        pickle.dumps(reranker)
+
+
+def test_a_program_ends_without_closing() -> None:
+    """At once, and without a warning of things left open."""
+    program = """
+from test_remote_server import Server, opened
+server = Server("cohere")
+server._thread.daemon = True
+server._thread.start()
+reranker = opened(server)
+print(reranker.rank("q", ["a", "q"]).indices)
+"""
+    run = [sys.executable, "-W", "default::ResourceWarning", "-c", program]
+    done = subprocess.run(run, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("[1, 0]\n", "")
+
+
+def test_a_loop_that_ends_under_a_call_ends_it_in_words() -> None:
+    """A call that began as another thread closed it gets a ClosedError, sync and async, and not a library's error."""
+
+    async def nothing() -> None:
+        """What is done last, and what is asked of a loop that has ended."""
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    for run in (lambda loop: loop.run(forever()), lambda loop: asyncio.run(loop.arun(forever()))):
+        loop = Loop(nothing)
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(run, loop)
+            while not asyncio.all_tasks(loop._loop):
+                pass
+            loop._ended()
+            with pytest.raises(ClosedError):
+                asked.result()
+        with pytest.raises(ClosedError):
+            loop.run(nothing())
+
+
+def test_what_nobody_holds_ends_its_thread(server: Server) -> None:
+    """A reranker that was not closed leaves neither a thread nor an open connection behind."""
+    before = threading.active_count()
+    reranker = opened(server)
+    reranker.rank(QUERY, DOCUMENTS)
+    assert threading.active_count() > before
+    del reranker
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.name == "crossrank-remote"]

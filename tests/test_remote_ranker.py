@@ -1,0 +1,331 @@
+"""A remote reranker behaves like the local one: the same calls, the same ranking, whatever a vendor's ways are."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crossrank import Ranker, Ranking, Reranker
+from crossrank.engine.cache import MemoryCache
+from crossrank.errors import ArgumentTypeError, QueryTooLongError, UsageError
+from crossrank.remote import BudgetError, Limits, Price, RemoteReranker, Retry, VendorError, cost_usd
+from crossrank.wire import Item
+from test_remote_server import Fault, Server, opened, relevance
+
+QUERY = "who created python"
+DOCUMENTS = ["zebra", "who", "who created python", "python"]
+BEST_FIRST = [2, 3, 1, 0]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server("cohere") as server:
+        yield server
+
+
+@pytest.fixture
+def reranker(server: Server) -> Iterator[RemoteReranker]:
+    with opened(server) as reranker:
+        yield reranker
+
+
+def test_hits_are_the_callers_documents(server: Server, reranker: RemoteReranker) -> None:
+    """By identity, whatever their shape, with rank, index, score, and who scored."""
+    documents: list[Any] = [{"text": "zebra", "id": 1}, SimpleNamespace(page_content="who"), QUERY, {"a": "python"}]
+    ranking = reranker.rank(QUERY, documents)
+    assert isinstance(reranker, Ranker)
+    assert [hit.document for hit in ranking] == [documents[i] for i in ranking.indices]
+    assert all(hit.document is documents[hit.index] for hit in ranking)
+    assert ranking.indices == [2, 3, 1, 0]
+    assert ranking[0].score == 1.0
+    assert {hit.scored_by for hit in ranking} == {"rerank-v4.0-pro"}
+    assert server.calls[0].documents == ("zebra", "who", QUERY, "a: python")
+    assert ranking.query == QUERY
+    assert ranking.timings["total"] >= ranking.timings["run"] > 0
+
+
+def test_arguments_are_those_of_the_local_one(server: Server, reranker: RemoteReranker) -> None:
+    """top_k, threshold, fields; equal scores keep the caller's order; nothing to rank asks nobody."""
+    assert reranker.rank(QUERY, DOCUMENTS, top_k=2).indices == [2, 3]
+    assert reranker.rank(QUERY, DOCUMENTS, threshold=0.9).indices == [2]
+    assert reranker.rank(QUERY, ["b", "python", "bb", "python"]).indices == [1, 3, 0, 2]
+    assert reranker.rank(QUERY, [{"a": "python", "b": "x"}], fields=["a"])[0].text == "a: python"
+    asked = len(server.calls)
+    assert len(reranker.rank(QUERY, [])) == 0
+    assert len(server.calls) == asked
+    for mistake, arguments in (
+        (UsageError, {"query": " ", "documents": ["a"]}),
+        (ArgumentTypeError, {"query": ["a"], "documents": "q"}),
+        (ArgumentTypeError, {"query": "q", "documents": "text"}),
+        (ArgumentTypeError, {"query": "q", "documents": ["a", None]}),
+        (UsageError, {"query": "q", "documents": ["a"], "top_k": 0}),
+        (ArgumentTypeError, {"query": "q", "documents": ["a"], "deadline_s": "1"}),
+        (UsageError, {"query": "q", "documents": ["a"], "instruction": "Find facts."}),
+    ):
+        with pytest.raises(mistake):
+            reranker.rank(**arguments)
+    assert len(server.calls) == asked
+
+
+def test_an_empty_document_is_not_sent_but_ranked_last(server: Server, reranker: RemoteReranker) -> None:
+    """Where the vendor refuses it; it has no score, so a threshold leaves it out, and score() gives NaN."""
+    documents = ["", "zebra", " \n", QUERY]
+    ranking = reranker.rank(QUERY, documents)
+    assert ranking.indices == [3, 1, 0, 2]
+    assert ranking.scores[2:] == [None, None]
+    assert server.calls[0].documents == ("zebra", QUERY)
+    assert reranker.rank(QUERY, documents, threshold=0.0).indices == [3, 1]
+    assert reranker.rank(QUERY, ["", ""]).scores == [None, None]
+    scores = reranker.score([(QUERY, ""), (QUERY, QUERY)])
+    assert np.isnan(scores[0])
+    assert scores[1] == 1.0
+    with Server("vllm") as takes_all, opened(takes_all, "vllm:m") as reranker:
+        assert reranker.rank(QUERY, documents).indices == [3, 1, 2, 0]
+
+
+def test_equal_texts_are_paid_for_once_and_known_ones_not_at_all(server: Server) -> None:
+    """In one call and across calls; not with cache=None."""
+    cache = MemoryCache()
+    with opened(server, cache=cache) as reranker:
+        assert reranker.rank(QUERY, ["python", "python"]).usage["pairs"] == 1
+        ranking = reranker.rank(QUERY, ["python", "zebra"])
+        assert (ranking.usage["pairs"], ranking.usage["cached"]) == (1, 1)
+        assert ranking.scores == [relevance(QUERY, "python"), relevance(QUERY, "zebra")]
+        again = reranker.rank(QUERY, ["zebra", "python"])
+        assert (again.usage["cached"], again.usage.get("requests", 0)) == (2, 0)
+        assert again.scores == ranking.scores
+    with opened(server, "cohere:other", cache=cache) as reranker:
+        assert reranker.rank(QUERY, ["python"]).usage["cached"] == 0
+    with opened(server, cache=None) as reranker:
+        assert [reranker.rank(QUERY, ["python"]).usage["pairs"] for _ in range(2)] == [1, 1]
+
+
+def test_a_cache_of_the_callers_own_is_asked_outside_the_loop(server: Server) -> None:
+    """It may wait for a disk: it gets a thread of its own."""
+    threads = set()
+
+    class Disk:
+        def __init__(self) -> None:
+            self.held = MemoryCache()
+
+        def get_many(self, keys: Any) -> Any:
+            threads.add(threading.current_thread().name)
+            return self.held.get_many(keys)
+
+        def put_many(self, scored: Any) -> None:
+            threads.add(threading.current_thread().name)
+            self.held.put_many(scored)
+
+    with opened(server, cache=Disk()) as reranker:
+        assert [reranker.rank(QUERY, DOCUMENTS).usage["cached"] for _ in range(2)] == [0, 4]
+    assert "crossrank-remote" not in threads
+
+
+def test_listwise_scores_are_not_kept() -> None:
+    """They depend on the other documents."""
+    with Server("jina") as server, opened(server, "jina:jina-reranker-v3") as reranker:
+        assert [reranker.rank(QUERY, ["a"]).usage["cached"] for _ in range(2)] == [0, 0]
+
+
+@pytest.mark.parametrize("documents_max", [1, 3, 1000])
+def test_many_documents_go_out_in_calls_within_the_limits(server: Server, documents_max: int) -> None:
+    """And come back as one ranking, the same as of one call."""
+    documents = [f"{QUERY[: i % 19]} {i}" for i in range(100)]
+    expected = sorted(range(100), key=lambda i: -relevance(QUERY, documents[i]))
+    with opened(server, limits=Limits(documents_max=documents_max)) as reranker:
+        ranking = reranker.rank(QUERY, documents)
+    assert ranking.indices == expected
+    assert max(len(call.documents) for call in server.calls) <= documents_max
+    assert ranking.usage["requests"] == -(-100 // documents_max)
+    assert ranking.usage["pairs"] == 100
+
+
+def test_one_failed_call_of_many_fails_the_ranking_but_the_rest_is_kept(server: Server) -> None:
+    """Nobody gets a ranking with a hole in it, and what was paid for is not paid for again."""
+    with opened(server, limits=Limits(documents_max=1), concurrency=1) as reranker:
+        server.faults.extend([Fault(), Fault(400, body=b'{"message": "no"}')])
+        with pytest.raises(VendorError, match="400: no"):
+            reranker.rank(QUERY, DOCUMENTS)
+        assert reranker.rank(QUERY, DOCUMENTS).usage["cached"] == 1
+
+
+def test_a_deadline_keeps_what_came_before_it(server: Server) -> None:
+    """What came too late follows without a score, in input order."""
+    with opened(server, limits=Limits(documents_max=2), concurrency=1) as reranker:
+        reranker.rank(QUERY, ["what is opened first takes its time"])
+        server.faults.extend([Fault(), Fault(hang=True)])
+        ranking = reranker.rank(QUERY, DOCUMENTS, deadline_s=0.5, threshold=0.01)
+        assert ranking.indices == [1, 0, 2, 3]
+        assert ranking.scores[2:] == [None, None]
+        assert ranking.usage["pairs"] == 2
+
+
+def test_a_text_beyond_the_limit_is_cut_and_says_so() -> None:
+    """A query beyond it is an error."""
+    with (
+        Server("infinity") as server,
+        opened(server, "infinity:m", limits=Limits(document_characters_max=3)) as reranker,
+    ):
+        hits = reranker.rank(QUERY, ["who created", "who"]).hits
+        assert [(hit.text, hit.truncated) for hit in hits] == [("who created", True), ("who", None)]
+        assert server.calls[0].documents == ("who", "who")
+    with Server("infinity") as server, opened(server, "infinity:m") as reranker:
+        with pytest.raises(QueryTooLongError, match="122880"):
+            reranker.rank("q" * 200_000, ["a"])
+        assert server.calls == []
+
+
+def test_instructions_go_each_vendors_way() -> None:
+    """A field, the query, or an error before anything is sent."""
+    with Server("vllm") as server, opened(server, "vllm:m", instruction="Find facts.") as reranker:
+        reranker.rank(QUERY, ["a"])
+        reranker.rank(QUERY, ["a"], instruction="Find jokes.")
+        reranker.score([(QUERY, "b")])
+        assert [call.instruction for call in server.calls] == ["Find facts.", "Find jokes.", "Find facts."]
+        assert reranker.spent["cached"] == 0
+    with Server("voyage") as server, opened(server, "voyage:rerank-2.5") as reranker:
+        assert reranker.rank(QUERY, ["a"], instruction="Find facts.").query == QUERY
+        assert server.calls[0].query == f"Find facts.\nQuery: {QUERY}"
+
+
+def test_fields_go_as_objects_where_the_vendor_reads_them() -> None:
+    """In their order; as YAML elsewhere, and where one of them is no text."""
+    documents = [{"title": "P", "body": "python", "n": 1}, {"title": "Z", "body": "zebra", "n": 2}]
+    with Server("together") as server, opened(server, "together:m") as reranker:
+        ranking = reranker.rank(QUERY, documents, fields=["body", "title"])
+        assert ranking.documents == documents
+        assert server.calls[0].fields == ("body", "title")
+        assert server.calls[0].documents[0] == {"body": "python", "title": "P"}
+        reranker.rank(QUERY, documents, fields=["body", "n"])
+        assert (server.calls[1].fields, server.calls[1].documents[0]) == (None, "body: python\nn: 1")
+
+
+def test_raw_scores_where_there_are_any(server: Server, reranker: RemoteReranker) -> None:
+    """A vendor without them says so before anything is sent."""
+    with pytest.raises(UsageError, match="no raw logits"):
+        reranker.score([(QUERY, "a")], raw=True)
+    assert server.calls == []
+    with Server("tei", pages={"/info": {"max_client_batch_size": 9}}) as tei, opened(tei, "tei:") as reranker:
+        reranker.score([(QUERY, "a")])
+        reranker.score([(QUERY, "a")], raw=True)
+        assert [call.raw_scores for call in tei.calls] == [False, True]
+
+
+def test_score_is_in_the_callers_order(server: Server, reranker: RemoteReranker) -> None:
+    """float32, one call for each different query."""
+    pairs = [("ab", "b"), ("c", "c"), ("ab", "ab"), ("ab", "b")]
+    scores = reranker.score(pairs)
+    assert scores.dtype == np.float32
+    assert scores.tolist() == [0.5, 1.0, 1.0, 0.5]
+    assert sorted(len(call.documents) for call in server.calls) == [1, 2]
+    assert reranker.score([]).shape == (0,)
+    with pytest.raises(ArgumentTypeError, match=r"pairs\[1\]"):
+        reranker.score([("a", "b"), "cd"])  # type: ignore[list-item]
+
+
+def test_rank_many_is_in_order_and_reads_no_further_than_it_must(server: Server) -> None:
+    """Streams are read a few queries ahead; a mistake in one comes after the good ones before it."""
+    taken = []
+
+    def queries() -> Iterator[str]:
+        for i in range(50):
+            taken.append(i)
+            yield f"q{i}"
+
+    with opened(server, concurrency=4) as reranker:
+        rankings = reranker.rank_many(queries(), ([f"q{i}", "x"] for i in range(50)), top_k=1)
+        first = next(rankings)
+        assert (first.query, first[0].text, len(taken)) == ("q0", "q0", 4)
+        assert [ranking.query for ranking in rankings] == [f"q{i}" for i in range(1, 50)]
+        good = reranker.rank_many(["a", "b", ""], [["a"], ["b"], ["c"]])
+        assert [next(good).query, next(good).query] == ["a", "b"]
+        with pytest.raises(UsageError, match=r"queries\[2\] is empty"):
+            next(good)
+        with pytest.raises(UsageError, match="differ in length"):
+            list(reranker.rank_many(["a", "b"], [["a"]]))
+        with pytest.raises(ArgumentTypeError):
+            reranker.rank_many("abc", [["a"]])
+
+        async def many() -> list[str]:
+            return [r.query async for r in reranker.arank_many(["a", "b"], [["a"], ["b"]])]
+
+        assert asyncio.run(many()) == ["a", "b"]
+
+        async def mistaken() -> list[str]:
+            rankings = reranker.arank_many(["a", ""], [["a"], ["b"]])
+            seen = [(await anext(rankings)).query]
+            with pytest.raises(UsageError, match=r"queries\[1\] is empty"):
+                await anext(rankings)
+            return seen
+
+        assert asyncio.run(mistaken()) == ["a"]
+
+
+def test_a_fallback_answers_where_the_vendor_does_not(server: Server) -> None:
+    """With what was asked, and in what time is left; never for the caller's own mistake."""
+    asked: list[dict[str, Any]] = []
+
+    class Local:
+        def rank(self, query: str, documents: Any, **given: Any) -> Ranking:
+            asked.append(given)
+            return Ranking((), query="local")
+
+    with opened(server, fallback=Local(), retry=Retry(retries=0)) as reranker:
+        server.faults.extend([Fault(500), Fault(500), Fault(body=b"nonsense"), Fault(hang=True)])
+        assert reranker.rank(QUERY, DOCUMENTS).query == "local"
+        assert asyncio.run(reranker.arank(QUERY, DOCUMENTS, top_k=1, threshold=0.5, fields=["a"])).query == "local"
+        assert next(reranker.rank_many([QUERY], [DOCUMENTS])).query == "local"
+        assert reranker.rank(QUERY, DOCUMENTS, deadline_s=0.1).query == "local"
+        assert asked == [{}, {"top_k": 1, "threshold": 0.5, "fields": ["a"]}, {}, {"deadline_s": 0.0}]
+        with pytest.raises(UsageError):
+            reranker.rank("", DOCUMENTS)
+        assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
+        assert len(asked) == 4
+
+
+def test_costs_are_counted(server: Server) -> None:
+    """From what the vendor bills and a price that is given; the table is of the vendors, not of gateways."""
+    with opened(server, price=Price(search_units_1k=2.5)) as reranker:
+        ranking = reranker.rank(QUERY, DOCUMENTS)
+        assert ranking.usage["search_units"] == 1
+        assert cost_usd(ranking.usage) == pytest.approx(0.0025)
+        assert cost_usd(reranker.rank(QUERY, DOCUMENTS).usage) is None
+        reranker.rank(QUERY, ["other"])
+        assert reranker.spent_usd == pytest.approx(0.005)
+        assert reranker.spent["pairs"] == 5
+    with opened(server) as reranker:
+        assert "cost_nanousd" not in reranker.rank(QUERY, DOCUMENTS).usage
+    with Server("voyage") as voyage, opened(voyage, "voyage:m", price=Price(tokens_1m=0.05)) as reranker:
+        assert reranker.rank(QUERY, DOCUMENTS).usage["cost_nanousd"] == 40 * 50
+
+
+def test_nothing_is_sent_when_the_budget_is_spent(server: Server) -> None:
+    """The error says what was spent, and of what."""
+    with opened(server, price=Price(search_units_1k=2.5), cost_max_usd=0.004) as reranker:
+        for text in ("a", "b"):
+            reranker.rank(QUERY, [text])
+        with pytest.raises(BudgetError, match=r"0\.0050 dollars are spent, by estimate, of cost_max_usd=0\.004"):
+            reranker.rank(QUERY, ["c"])
+    assert len(server.calls) == 2
+
+
+def test_the_bundled_model_can_answer_instead(server: Server, bundled: Reranker) -> None:
+    """A fallback that is a local Reranker: each hit says who scored it."""
+    with opened(server, fallback=bundled, retry=Retry(retries=0)) as reranker:
+        server.faults.append(Fault(503))
+        ranking = reranker.rank(QUERY, DOCUMENTS, top_k=1)
+        assert ranking.indices == bundled.rank(QUERY, DOCUMENTS, top_k=1).indices
+        assert ranking[0].scored_by == "crossrank-mini"
+        assert reranker.rank(QUERY, DOCUMENTS)[0].scored_by == "rerank-v4.0-pro"
+
+
+def test_our_own_server_says_what_a_hit_says() -> None:
+    """Tokens, cut, and the passage come over the wire."""
+    with Server("crossrank") as server, opened(server, "crossrank:") as reranker:
+        server.faults.append(Fault(items=lambda items: [Item(i.index, i.score, None, 7, True, (0, 3)) for i in items]))
+        hit = reranker.rank(QUERY, ["who created"])[0]
+        assert (hit.tokens, hit.truncated, hit.passage) == (7, True, (0, 3))
