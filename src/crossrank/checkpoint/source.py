@@ -59,8 +59,8 @@ def locate(spec: str | None, *, revision: str | None = None, onnx: bool = False)
         raise UsageError(f"model must be a name or a folder, not {spec!r}. Leave it out for the bundled model.")
     if spec.startswith(REMOTE_PREFIXES):
         raise UnsupportedModelError(
-            f"{spec!r} names a remote reranker; this version scores on this machine only. "
-            "Give a folder or a name of the Hugging Face hub."
+            f"{spec!r} names a remote reranker, which has no files here: open it with Reranker({spec!r}). "
+            "Where a checkpoint is needed, give a folder or a name of the Hugging Face hub."
         )
     try:
         folder = Path(spec).expanduser()
