@@ -17,6 +17,7 @@ from crossrank.reranker import Reranker
 
 HITS_MAX = 20  # on a terminal, unless --top-k asks for more: the best hit should stay in sight
 TOP_K = f"Show at most N hits; else all, on a terminal {HITS_MAX}."
+DEFAULTS = {"long_documents": "chunk", "device": "auto", "precision": "auto"}
 EXAMPLES = """\b
 Examples:
   crossrank rank "who created python" docs.txt
@@ -31,7 +32,11 @@ Examples:
 @click.option("-k", "--top-k", metavar="N", type=click.IntRange(min=1), help=TOP_K)
 @click.option("--threshold", metavar="SCORE", type=float, help="Show only hits with at least this score.")
 @click.option(
-    "-m", "--model", metavar="MODEL", help="A folder, or a name of the Hugging Face hub; else the bundled model."
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="A folder, a name of the Hugging Face hub, vendor:MODEL (such as cohere:rerank-v4.0-pro) or a URL; else the "
+    "bundled model.",
 )
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
 @click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
@@ -96,19 +101,20 @@ def command(
     wanted = None if fields is None else [field.strip() for field in fields.split(",") if field.strip()]
     documents = _read(query, file, file_format, wanted)
     local = model is None or Path(model).is_dir()  # a download shows its own progress
+    options = {
+        "revision": revision,
+        "instruction": instruction,
+        "template": template,
+        "max_length": max_length,
+        "long_documents": long_documents,
+        "threads": threads,
+        "device": device,
+        "precision": precision,
+    }
+    # Only what was given: a remote reranker has other options, and names those that it does not have.
+    given = {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}
     with waiting("Opening the model") if local else nullcontext():
-        reranker = Reranker(
-            model,
-            revision=revision,
-            instruction=instruction,
-            template=template,
-            max_length=max_length,
-            long_documents=long_documents,  # type: ignore[arg-type] # click.Choice has checked it
-            threads=threads,
-            device=device,
-            precision=precision,
-            cache=None,
-        )
+        reranker = Reranker(model, cache=None, **given)  # type: ignore[arg-type] # click has checked the choices
     with reranker, waiting(f"Ranking {len(documents):,} documents"):
         ranking = reranker.rank(query, documents, top_k=top_k, threshold=threshold)
     if as_json:
