@@ -138,10 +138,9 @@ def _bundled() -> KnownModel:
 
 def _line(model: KnownModel) -> str:
     verified = golden(model.name)
-    engines = "native, torch" if FAMILIES[model.family].native else "torch"
     return (
-        f"| {model.name} | {model.family} | {model.parameters_m:,.1f} M | {model.licence} | {model.languages} | "
-        f"{model.max_length:,} | {engines} | {model.template or ''} | {verified.date if verified else 'not yet'} |"
+        f"| {model.name} | {model.family} | {model.parameters_m:,.1f} M | {model.licence} | "
+        f"{model.languages} | {model.max_length:,} | {model.engines} | {model.template or ''} | {verified.date if verified else 'not yet'} |"
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from crossrank.checkpoint.families import FAMILIES
+
 GOLDEN = Path(__file__).with_name("golden.json")
 QWEN3, MXBAI = "qwen3-reranker", "mxbai-rerank-v2"
 
@@ -27,6 +29,11 @@ class KnownModel:
     languages: str
     max_length: int
     template: str | None = None
+
+    @property
+    def engines(self) -> str:
+        """Which engines run it, for tables."""
+        return "native, torch" if FAMILIES[self.family].native else "torch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from crossrank.checkpoint.catalogue import CATALOGUE, KnownModel, golden
-from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import BUNDLED, Source, bundled_folder, locate, suggestion
 from crossrank.cli.facts import print_columns, print_facts
@@ -139,7 +138,7 @@ def _row(model: KnownModel) -> dict[str, Any]:
     verified = golden(model.name)
     return {
         **{field: getattr(model, field) for field in KnownModel.__slots__},
-        "engines": _engines(model.family),
+        "engines": model.engines,
         "verified": None if verified is None else verified.date,
     }
 
@@ -159,11 +158,6 @@ def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
         "score_activation": profile.score_activation,
         **({"licence": known.licence, "languages": known.languages} if known else {}),
     }
-
-
-def _engines(family: str) -> str:
-    """Which engines run a family of the catalogue."""
-    return "native, torch" if FAMILIES[family].native else "torch"
 
 
 def _parameters_m(profile: ModelProfile) -> float | None:
