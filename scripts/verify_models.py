@@ -138,10 +138,18 @@ def _bundled() -> KnownModel:
 
 def _line(model: KnownModel) -> str:
     verified = golden(model.name)
-    return (
-        f"| {model.name} | {model.family} | {model.parameters_m:,.1f} M | {model.licence} | "
-        f"{model.languages} | {model.max_length:,} | {model.engines} | {model.template or ''} | {verified.date if verified else 'not yet'} |"
+    cells = (
+        model.name,
+        model.family,
+        f"{model.parameters_m:,.1f} M",
+        model.licence,
+        model.languages,
+        f"{model.max_length:,}",
+        model.engines,
+        model.template or "",
+        verified.date if verified else "not yet",
     )
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
