@@ -5,6 +5,7 @@ It is the only place that knows both checkpoints and backends.
 
 import logging
 import re
+import time
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -27,6 +28,7 @@ from crossrank.engine.precision import kept
 from crossrank.engine.scorer import Scorer
 from crossrank.engine.selftest import self_test
 from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageError
+from crossrank.observe import ModelOpened, emit
 
 log = logging.getLogger("crossrank")
 
@@ -77,6 +79,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
         ModelError: the model cannot be found, read or scored.
     """
     _check(config)
+    started = time.perf_counter()
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
     profile = read_profile(source.folder, source.name, template=config.template)
     check_instruction(profile, config.instruction)
@@ -105,6 +108,16 @@ def open_scorer(config: OpenConfig) -> Scorer:
     scorer = Scorer(profile, encoder, backend, cache, identity)
     if config.self_test:
         self_test(scorer)
+    facts, seconds = backend.facts, time.perf_counter() - started
+    emit(
+        ModelOpened(
+            model=profile.name,
+            backend=facts.backend,
+            device=facts.device,
+            precision=facts.precision,
+            seconds=seconds,
+        )
+    )
     return scorer
 
 
