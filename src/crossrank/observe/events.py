@@ -17,7 +17,7 @@ class RankingDone:
     need not add up to `total_s`.
 
     Attributes:
-        model: the model's name, as in `Hit.scored_by`.
+        model: the model's name, as in `Hit.scored_by`; of a remote one what it was opened as, "cohere:rerank-v4.0-pro".
         call: the method that was called: "rank", "rank_many", "score", whether awaited or not.
         documents: how many were given.
         pairs: how many of them went through the model.
