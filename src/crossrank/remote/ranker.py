@@ -5,7 +5,7 @@ It knows documents and rankings; not JSON, statuses or how a vendor is reached.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from crossrank.documents import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
 from crossrank.errors import ClosedError, DeadlineError, RemoteError, UsageError
 from crossrank.observe.watch import Watch
+from crossrank.progress import ranking_bar
 from crossrank.remote.costs import NANO, Price
 from crossrank.remote.failures import BudgetError
 from crossrank.remote.limits import Limits
@@ -161,9 +162,8 @@ class RemoteReranker:
     ) -> Iterator[Ranking]:
         """A ranking a query, in order, several under way at a time; both iterables may be streams."""
         todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
-        total = len(queries) if isinstance(queries, Sized) else None
-        start, ahead = self._worker.opened()[0].start, self._options.concurrency
-        return in_order(todo, start, ahead, total=total, show_progress_bar=show_progress_bar)
+        bar = ranking_bar(queries, shown=show_progress_bar)
+        return in_order(todo, self._worker.opened()[0].start, self._options.concurrency, bar)
 
     def arank_many(
         self,
