@@ -19,7 +19,7 @@ from crossrank.engine.cache import MemoryCache
 from crossrank.engine.open import OpenConfig, open_scorer
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Outcome, Scorer
-from crossrank.errors import NotFiniteError, OverloadError
+from crossrank.errors import NotFiniteError, OverloadError, UsageError
 from crossrank.observe import BatchRan, RankingDone, subscribe
 from crossrank.schedule import CHARACTERS_MIN, Scheduler
 from crossrank.testing import FakeBackend
@@ -297,6 +297,25 @@ def test_every_caller_gets_exactly_what_they_asked_for(scorer: Scorer, calls: li
     for call, outcome in zip(calls, outcomes, strict=True):
         wanted = {Pair("query", text) for text in call}
         assert {pair: result.logit for pair, result in outcome.results.items()} == {p: expected[p] for p in wanted}
+
+
+def test_a_hook_that_ranks_does_not_wait_for_itself(scorer: Scorer) -> None:
+    """It is told so, and the call that it was called by goes on."""
+    engine = schedulers(scorer, FakeBackend(lambda ids: 1.0))
+    said: list[str] = []
+
+    def hook(event: object) -> None:
+        if isinstance(event, BatchRan):
+            with pytest.raises(UsageError, match="would wait for itself") as error:
+                engine.run(engine.work([Pair("query", "b")]))
+            said.append(str(error.value))
+
+    unsubscribe = subscribe(hook)
+    try:
+        assert len(engine.run(engine.work([Pair("query", "a")])).results) == 1
+    finally:
+        unsubscribe()
+    assert len(said) == 1
 
 
 def test_batches_and_rankings_are_told(scorer: Scorer, backend: GatedBackend) -> None:

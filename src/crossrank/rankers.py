@@ -14,8 +14,8 @@ from crossrank.awaiting import in_thread
 from crossrank.documents import as_documents
 from crossrank.errors import (
     ArgumentTypeError,
+    CheckpointError,
     DeadlineError,
-    ModelError,
     NotFiniteError,
     OutOfMemoryError,
     OverloadError,
@@ -27,7 +27,7 @@ from crossrank.types import Document, Hit, Ranker, Ranking
 INPUT_ORDER = "input-order"
 Fallback = Ranker | Literal["input-order"]
 # What another ranker may do better; not the caller's mistakes, which it would repeat.
-FAILURES = (ModelError, NotFiniteError, OutOfMemoryError, RemoteError, OverloadError, DeadlineError)
+FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, RemoteError, OverloadError, DeadlineError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from crossrank.engine.cache import MemoryCache
 from crossrank.engine.encode import Known, together
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import PORTION_CHARACTERS, Begun, Outcome, Scorer
-from crossrank.errors import OverloadError
+from crossrank.errors import OverloadError, UsageError
 from crossrank.observe import BatchRan, emit, listening
 from crossrank.work import MicroBatch, Share, Work
 
@@ -86,6 +86,11 @@ class Scheduler:
             OverloadError: too much is waiting already.
             NotFiniteError, UsageError: as the scorer says of one of its pairs.
         """
+        if self._server == threading.get_ident():
+            raise UsageError(
+                "This Reranker was called by a hook or a cache that it was calling itself, and would wait for itself. "
+                "Give that a reranker of its own."
+            )
         try:
             if self._enter(work):
                 self._serve(until=work)
