@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import (
+    ThresholdOn,
     Wanted,
     check_iterable,
     check_model,
@@ -24,6 +25,7 @@ from crossrank.arguments import (
     zip_strict,
 )
 from crossrank.backends.contract import BackendFacts
+from crossrank.calibration import Calibration, Given, Origin, opened, origin_of
 from crossrank.documents import TextDocument, as_documents, check_fields, text_of
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
@@ -32,6 +34,7 @@ from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome, Scorer
 from crossrank.errors import ClosedError, CrossrankError, UsageError
+from crossrank.explain import Explanation, Unit, explain
 from crossrank.remote.names import is_remote
 from crossrank.types import Document, Hit, Ranking
 
@@ -84,6 +87,8 @@ class Reranker:
         cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
         revision: branch, tag or commit of a model on the hub.
         compile: whether torch.compile makes the kernels, for packed attention on a GPU; the first calls take long.
+        calibration: what turns logits into `hit.probability`: the name or file that `crossrank calibrate` wrote, or a
+            `crossrank.calibration.Calibration`. "auto" is calibration.json beside the model, if it is there; None none.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
@@ -115,6 +120,7 @@ class Reranker:
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
         compile: bool = False,  # noqa: A002 - what torch calls it
+        calibration: str | PathLike[str] | Calibration | None = "auto",
     ) -> None:
         self._open(
             OpenConfig(
@@ -132,17 +138,19 @@ class Reranker:
                 cache=cache,
                 revision=revision,
                 compile=compile,
-            )
+            ),
+            calibration,
         )
 
-    def _open(self, config: OpenConfig) -> None:
+    def _open(self, config: OpenConfig, calibration: Given) -> None:
         self._config = config
         self._scorer: Scorer | None = open_scorer(config)
+        self._calibration = opened(calibration, self._scorer.folder, lambda: self.origin)
 
     @classmethod
-    def _reopened(cls, config: OpenConfig) -> Self:
+    def _reopened(cls, config: OpenConfig, calibration: Given) -> Self:
         self = cls.__new__(cls)
-        self._open(config)
+        self._open(config, calibration)
         return self
 
     def rank(
@@ -152,6 +160,7 @@ class Reranker:
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
@@ -162,9 +171,10 @@ class Reranker:
             query: what is asked; not empty.
             documents: strings, mappings, objects with a text, or what `prepare` gave.
             top_k: at most this many hits; all by default.
-            threshold: only hits with at least this score.
+            threshold: only hits with at least this score, or probability.
+            threshold_on: what `threshold` is on: "score", or "probability" where a calibration is in use.
             fields: of mappings, the fields the model reads, in this order, as YAML.
-            instruction: as in the constructor, for this call.
+            instruction: as in the constructor, for this call; a calibration says nothing of logits it changes.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
 
         Raises:
@@ -173,14 +183,15 @@ class Reranker:
         """
         started = time.perf_counter()
         deadline = deadline_of(deadline_s)
-        wanted = Wanted.of(top_k, threshold)
+        wanted = Wanted.of(top_k, threshold, threshold_on)
         check_query(query)
         scorer = self._opened()
         check_instruction(scorer.profile, instruction)
+        calibration = self._calibrating(wanted, instruction)
         items, known = _prepared(scorer, documents, fields)
         asked = instruction or ""
         outcome = scorer.score([Pair(query, item.text, asked) for item in items], known=known, deadline=deadline)
-        return _ranking(scorer, query, items, outcome, wanted, time.perf_counter() - started, asked)
+        return _ranking(scorer, query, items, outcome, wanted, time.perf_counter() - started, asked, calibration)
 
     def rank_many(
         self,
@@ -189,6 +200,7 @@ class Reranker:
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         show_progress_bar: bool | None = None,
     ) -> Iterator[Ranking]:
@@ -201,15 +213,22 @@ class Reranker:
             documents_per_query: the candidates of each query.
             top_k: as in `rank`.
             threshold: as in `rank`.
+            threshold_on: as in `rank`.
             fields: as in `rank`.
             show_progress_bar: None shows one on a terminal once it takes over a second.
         """
-        wanted = Wanted.of(top_k, threshold)
+        wanted = Wanted.of(top_k, threshold, threshold_on)
         check_fields(fields)
         check_iterable("queries", queries, "strings")
         check_iterable("documents_per_query", documents_per_query, "lists of documents, one a query")
         return _rank_many(
-            self._opened(), queries, documents_per_query, wanted, fields, show_progress_bar=show_progress_bar
+            self._opened(),
+            queries,
+            documents_per_query,
+            wanted,
+            fields,
+            self._calibrating(wanted, None),
+            show_progress_bar=show_progress_bar,
         )
 
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
@@ -224,6 +243,12 @@ class Reranker:
         logits = np.array([outcome.results[pair].logit for pair in checked], np.float32)
         return logits if raw else scorer.activate(logits)
 
+    def explain(
+        self, query: str, document: Document, *, unit: Unit = "sentence", fields: Sequence[str] | None = None
+    ) -> Explanation:
+        """What each sentence or word of a document adds to its score; see `crossrank.explain.explain`."""
+        return explain(self, query, document, unit=unit, fields=fields)
+
     def prepare(self, documents: Sequence[Document], *, fields: Sequence[str] | None = None) -> PreparedDocuments:
         """The documents, tokenised once; accepted wherever `documents` is."""
         encoder = self._opened().encoder
@@ -234,6 +259,16 @@ class Reranker:
     def facts(self) -> BackendFacts:
         """What "auto" was resolved into: backend, device, precision, threads."""
         return self._opened().backend.facts
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes `hit.probability`, if there is one for this model."""
+        return self._calibration
+
+    @property
+    def origin(self) -> Origin:
+        """Which model this is and how it reads: what a calibration is for."""
+        return origin_of(self._opened(), self._config.instruction)
 
     def close(self) -> None:
         """Free the model. Calls in progress in other threads finish; later ones raise ClosedError."""
@@ -250,7 +285,7 @@ class Reranker:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its options: the copy opens the model anew."""
         self._opened()
-        return (self._reopened, (self._config,))
+        return (self._reopened, (self._config, self._calibration))
 
     def __repr__(self) -> str:
         """The model and what it runs on."""
@@ -259,6 +294,16 @@ class Reranker:
         facts, name = self._scorer.backend.facts, self._scorer.profile.name
         where = f"{facts.threads} threads" if facts.threads else facts.device
         return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {where})"
+
+    def _calibrating(self, wanted: Wanted, instruction: str | None) -> Calibration | None:
+        """The calibration for the logits of a call, if there is one; an instruction of the call's own makes others."""
+        calibration = self._calibration if instruction in (None, self._config.instruction) else None
+        if calibration is None and wanted.threshold_on == "probability":
+            raise UsageError(
+                "threshold_on='probability', but no calibration is in use for this call: open the Reranker with "
+                "calibration=NAME (`crossrank calibrate` makes one), and give no instruction but the one it has"
+            )
+        return calibration
 
     def _opened(self) -> Scorer:
         if self._scorer is None:
@@ -286,6 +331,7 @@ def _rank_many(
     documents_per_query: Iterable[Sequence[Document]],
     wanted: Wanted,
     fields: Sequence[str] | None,
+    calibration: Calibration | None,
     *,
     show_progress_bar: bool | None,
 ) -> Iterator[Ranking]:
@@ -302,7 +348,7 @@ def _rank_many(
             seconds = time.perf_counter() - started
             for query, items, _ in group:
                 bar.update()
-                yield _ranking(scorer, query, items, outcome, wanted, seconds)
+                yield _ranking(scorer, query, items, outcome, wanted, seconds, calibration=calibration)
 
 
 def _groups(
@@ -339,24 +385,35 @@ def _ranking(
     wanted: Wanted,
     seconds: float,
     instruction: str = "",
+    calibration: Calibration | None = None,
 ) -> Ranking:
     """The hits that are wanted, best first: by logit, not by score, whose activation can saturate."""
     pairs = [Pair(query, item.text, instruction) for item in items]
     scored = [outcome.results.get(pair) for pair in pairs]
     logits = np.array([math.nan if s is None else s.logit for s in scored], np.float32)
     scores = scorer.activate(logits)
+    probabilities = None if calibration is None else calibration.probability(logits)
     # Highest logit first, unscored last; sorted() is stable, so equal ones keep the caller's order.
     order = sorted(range(len(items)), key=lambda i: math.inf if (s := scored[i]) is None else -s.logit)
     hits: list[Hit] = []
     for i in order:
         score = None if scored[i] is None else float(scores[i])
-        if wanted.keeps(score, len(hits)):
-            hits.append(_hit(len(hits) + 1, i, items[i], scored[i], score, scorer.profile.name))
+        probability = None if probabilities is None or scored[i] is None else float(probabilities[i])
+        if wanted.keeps(score if wanted.threshold_on == "score" else probability, len(hits)):
+            hits.append(_hit(len(hits) + 1, i, items[i], scored[i], score, probability, scorer.profile.name))
     usage = {"documents": len(items), **outcome.usage(pairs)}
     return Ranking(tuple(hits), query, {**outcome.timings, "total": seconds}, usage)
 
 
-def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score: float | None, name: str) -> Hit:
+def _hit(
+    rank: int,
+    index: int,
+    item: TextDocument,
+    scored: Scored | None,
+    score: float | None,
+    probability: float | None,
+    name: str,
+) -> Hit:
     hit = Hit(rank=rank, index=index, score=None, logit=None, document=item.document, text=item.text)
     if scored is None:
         return hit
@@ -368,4 +425,5 @@ def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score
         truncated=scored.truncated,
         passage=scored.passage,
         scored_by=name,
+        probability=probability,
     )

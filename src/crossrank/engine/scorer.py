@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,10 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """One open model. `identity` tells its scores from those of every other model in a shared cache."""
+    """One open model. `identity` tells its scores from those of every other model in a shared cache.
+
+    `folder` is that of its files, for whoever wants to know which model this is.
+    """
 
     profile: ModelProfile
     encoder: Encoder
@@ -73,6 +77,7 @@ class Scorer:
     cache: ScoreCache | None
     identity: bytes
     clock: Callable[[], float] = time.monotonic
+    folder: Path = Path()
 
     def score(
         self, pairs: Sequence[Pair], *, known: Mapping[str, Tokens] | None = None, deadline: float | None = None
