@@ -29,15 +29,17 @@ def sigmoid(values: NDArray[np.floating[Any]]) -> Probabilities:
 
 @dataclass(frozen=True, slots=True)
 class Platt:
-    """sigmoid(slope * logit + intercept); the slope is above 0."""
+    """sigmoid(slope * logit + intercept); the slope is not below 0."""
 
     slope: float
     intercept: float
 
     def __post_init__(self) -> None:
         """Raise UsageError for numbers that are no such curve."""
-        if not (_finite(self.slope, self.intercept) and self.slope > 0):
-            raise UsageError(f"slope={self.slope!r}, intercept={self.intercept!r}: finite numbers, the slope above 0")
+        if not (_finite(self.slope, self.intercept) and self.slope >= 0):
+            raise UsageError(
+                f"slope={self.slope!r}, intercept={self.intercept!r}: finite numbers, the slope not below 0"
+            )
 
     def probability(self, logits: Logits) -> Probabilities:
         """Float64 [n] of float32 [n]."""

@@ -92,11 +92,12 @@ def write(calibration: Calibration, file: Path) -> None:
     Raises:
         OSError: the place cannot be written.
     """
+    content = json.dumps(calibration.as_json(), indent=2, allow_nan=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as written:
-            json.dump(calibration.as_json(), written, indent=2, allow_nan=False)
+            written.write(content)
         Path(unfinished).chmod(0o644)  # mkstemp's is for its owner only; a model's folder is often shared
         Path(unfinished).replace(file)
     except OSError:

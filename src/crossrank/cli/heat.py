@@ -82,14 +82,14 @@ def _style(span: Span | None, most: float) -> Style:
 
 def _colour(strong: tuple[int, int, int], part: float) -> Style:
     red, green, blue = (round(pale + part * (full - pale)) for pale, full in zip(PALE, strong, strict=True))
-    return Style(color="black", bgcolor=f"rgb({red},{green},{blue})")
+    return Style(color="rgb(0,0,0)", bgcolor=f"rgb({red},{green},{blue})")
 
 
 def _line(span: Span, most: float, width: int | None) -> str:
     filled = round(abs(span.share) / most * BAR_WIDTH) if most else 0
     bar = ("█" if span.share >= 0 else "▒") * filled
     line = f"{span.share:+8.3f}  {bar:<{BAR_WIDTH}}  {printable(span.text)}"
-    return line if width is None else set_cell_size(line, min(width, max(len(line) * 2, 1))).rstrip()
+    return line if width is None else set_cell_size(line, width).rstrip()
 
 
 def _most(explanation: Explanation) -> float:

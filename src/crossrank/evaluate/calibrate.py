@@ -85,6 +85,11 @@ def calibrate(
     assert len(logits) == len(labels.pairs), "bug: one logit a pair"
     relevant = labels.relevant(relevant_from)
     _check(labels.name, relevant, method, precision)
+    if not _platt(logits, relevant).slope:
+        raise UsageError(
+            f"{labels.name}: relevant pairs do not get higher scores than others, so no threshold would help. Check "
+            "that 1 means relevant, and that the model is meant for such texts (crossrank eval)."
+        )
     folds, notes = _folds(relevant, labels.queries)
     methods: list[Method] = ["platt", "isotonic"] if method == "auto" else [method]  # type: ignore[list-item] # checked
     if method == "auto" and len(relevant) < ISOTONIC_FROM:
@@ -168,17 +173,11 @@ def _platt(logits: Logits, relevant: Relevant) -> Platt:
         sample_weight=np.concatenate([target, 1 - target]),
     )
     slope, intercept = float(regression.coef_[0, 0]), float(regression.intercept_[0])
-    if slope <= 0:
-        raise UsageError(
-            "The labels and the model disagree: relevant pairs do not get higher scores than others, so no threshold "
-            "would help. Check that 1 means relevant, and that the model is meant for such texts (crossrank eval)."
-        )
-    return Platt(slope, intercept)
+    return Platt(slope, intercept) if slope > 0 else Platt(0.0, float(np.log(yes / no)))  # no curve may fall
 
 
 def _isotonic(logits: Logits, relevant: Relevant) -> Isotonic:
     """Isotonic regression; its ends are kept from 0 and 1 by Laplace's rule, because n pairs prove no certainty."""
-    _platt(logits, relevant)  # for its error: a falling curve would come out flat, and look like one
     n = len(logits)
     regression = _sklearn().isotonic.IsotonicRegression(y_min=1 / (n + 2), y_max=(n + 1) / (n + 2))
     regression.fit(logits.astype(np.float64), relevant)

@@ -62,7 +62,7 @@ class Explanation(Sequence[Span]):
         scale: "logit", or "score" of rankers that give no logits.
         whole: the score of the passage.
         empty: the score of a document without text.
-        scored: pairs that were scored for it.
+        scored: different pairs that were scored for it.
     """
 
     spans: tuple[Span, ...]
@@ -131,7 +131,7 @@ def explain(
     whole, empty, n = float(values[0]), float(values[1]), len(parts)
     found = shares(whole, empty, values[2 : 2 + n], values[2 + n :]) if n else np.empty(0)
     spans = tuple(Span(a, b, text[a:b], float(share)) for (a, b), share in zip(ranges, found, strict=True))
-    return Explanation(spans, query, text, unit, passage, scale, whole, empty, len(asked))
+    return Explanation(spans, query, text, unit, passage, scale, whole, empty, len(set(asked)))
 
 
 def _passage(ranker: Any, query: str, text: str, unit: Unit) -> tuple[int, int]:

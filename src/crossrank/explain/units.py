@@ -9,6 +9,9 @@ from itertools import groupby, pairwise
 
 Ranges = list[tuple[int, int]]  # characters (start, end)
 
+FOLLOWING, WORD_MAX = 8, 16  # characters that are looked at after and before the end of a sentence
+SHORT = 3  # letters of a word that is taken for an abbreviation
+
 # What ends a sentence by Unicode's property Sentence_Terminal, as far as living scripts use it; and the ellipsis.
 SPACED_ENDS = ".!?…؟۔܀܁܂।॥။፧።៕։՜՞᠃᠉⁇⁈⁉‼‽᙮"  # ends one where white space follows
 WIDE_ENDS = "。！？｡．"  # ends one whatever follows
@@ -26,15 +29,23 @@ WORD = re.compile(rf"[{ONE_BY_ONE}]|[^\s{ONE_BY_ONE}]+")
 def sentences(text: str, start: int, end: int) -> Ranges:
     """Sentences and lines within text[start:end], without the white space around them.
 
-    A full stop ends one where white space follows and no small letter after it: "3.14", "e.g. this" and "z.B. das" stay
-    whole, "Dr. Who" does not.
+    A full stop ends one where white space follows: "3.14" stays whole. Before a small letter it does not if it closes a
+    short word, or one with a stop in it, or a quotation: "e.g. this", "etc. and" and '"No!" he said' stay whole too.
+    "Dr. Who" does not.
     """
     edges = [start]
     for found in SENTENCE.finditer(text, start, end):
-        following = text[found.end() : found.end() + 8].lstrip()[:1]
-        if text[found.start()] == "\n" or not following.islower():
+        following = text[found.end() : found.end() + FOLLOWING].lstrip()[:1]
+        if not (following.islower() and _goes_on(text, found)):
             edges.append(found.end())
     return [one for one in (_stripped(text, a, b) for a, b in pairwise([*edges, end])) if one[0] < one[1]]
+
+
+def _goes_on(text: str, found: re.Match[str]) -> bool:
+    """Whether a sentence goes on after this end of one, if a small letter follows."""
+    mark = found[0]
+    word = text[max(0, found.start() - WORD_MAX) : found.start()].rpartition(" ")[2]
+    return mark[-1] in CLOSING or (mark == "." and (len(word) <= SHORT or "." in word))
 
 
 def words(text: str, start: int, end: int) -> Ranges:
