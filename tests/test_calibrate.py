@@ -80,6 +80,14 @@ def test_evidence_says_what_it_was_fitted_on() -> None:
     assert evidence["held_out"]["folds"] == 5
 
 
+def test_a_calibration_that_does_not_help_says_so() -> None:
+    """Where the sigmoid of the logit is right already."""
+    labels, logits = made(200, 1.0, 0.0)
+    found = calibrate(logits, labels)
+    assert found.after.log_loss >= found.before.log_loss
+    assert "no better than the sigmoid" in found.notes[0]
+
+
 def test_of_few_queries_a_note_is_made() -> None:
     labels, logits = made(200, 1.0, 0.0, queries=2)
     assert "too few queries" in calibrate(logits, labels).notes[0]

@@ -64,6 +64,8 @@ def test_a_calibration_is_kept_under_a_name_and_used(crossrank: Run, labels: Pat
     on = ("--threshold", hits[0]["probability"], "--threshold-on", "probability")
     code, out, _ = crossrank("rank", QUERY, "docs.txt", "--calibration", "subjects", *on)
     assert (code, out.count("\n")) == (0, 1)
+    code, out, _ = crossrank("rank", QUERY, "docs.txt", "--calibration", "subjects", "--table")
+    assert re.match(r" ?# +score  probability +document\n1  0\.\d{4} +0\.\d{4} ", out)
     code, out, _ = crossrank("rank", QUERY, "docs.txt", "--json")
     assert "probability" not in json.loads(out)["hits"][0]
 

@@ -98,6 +98,11 @@ def calibrate(
     measured = {one: reliability(probabilities, relevant) for one, probabilities in held_out.items()}
     best = min(methods, key=lambda one: measured[one].log_loss)
     before, after = reliability(sigmoid(logits), relevant), measured[best]
+    if after.log_loss >= before.log_loss:
+        notes = (
+            *notes,
+            "On held-out pairs it predicts no better than the sigmoid of the logit does; more labels may help.",
+        )
     threshold = threshold_for(precision, held_out[best], relevant)
     counts = {
         "pairs": len(relevant),
