@@ -1,4 +1,4 @@
-"""docs/calibration.md and docs/explain.md are true: their examples run as they stand there, their numbers are the code's."""
+"""docs/calibration.md and docs/explain.md are true: their examples run as they stand, their numbers are the code's."""
 
 import re
 from collections.abc import Callable
