@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,13 @@ def test_evidence_says_what_it_was_fitted_on() -> None:
     assert evidence["labels"]["queries"] == 40
     assert set(evidence["before"]) == {"ece", "brier", "log_loss"}
     assert evidence["held_out"]["folds"] == 5
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.isotonic", None)
+    labels, logits = made(200, 1.0, 0.0)
+    with pytest.raises(ImportError, match=r"pip install 'crossrank\[eval\]'"):
+        calibrate(logits, labels)
 
 
 def test_a_calibration_that_does_not_help_says_so() -> None:

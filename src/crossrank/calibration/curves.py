@@ -68,7 +68,14 @@ class Isotonic:
 
     def probability(self, logits: Logits) -> Probabilities:
         """Float64 [n] of float32 [n]."""
-        found: Probabilities = np.interp(logits.astype(np.float64), self.logits, self.probabilities)
+        knots, levels = np.array(self.logits), np.array(self.probabilities)
+        within = np.clip(logits.astype(np.float64), knots[0], knots[-1])
+        left = np.searchsorted(knots[1:], within)
+        right = np.minimum(left + 1, len(knots) - 1)
+        width = np.where(right > left, knots[right] - knots[left], 1.0)
+        # NOTE: not np.interp, which rounds so that it may fall by the last bit. Here every step keeps the order.
+        risen = levels[left] + (levels[right] - levels[left]) * ((within - knots[left]) / width)
+        found: Probabilities = np.minimum(risen, levels[right])
         return found
 
     def as_json(self) -> dict[str, Any]:

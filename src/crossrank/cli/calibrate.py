@@ -18,7 +18,7 @@ from crossrank.cli.facts import print_columns, print_facts
 from crossrank.cli.progress import waiting
 from crossrank.engine.open import CHOICES
 from crossrank.errors import UsageError
-from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate
+from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate, library
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram
 from crossrank.evaluate.candidates import candidates_of
 from crossrank.evaluate.collection import read_collection
@@ -100,9 +100,10 @@ def command(
     file = _place(model, name, out)
     if plot is not None:
         check_plot(plot)
+    library()
     with waiting("Reading the labels"):
         labels = _collection(source, split, limit, depth) if source.is_dir() else read_labels(source)
-    labels.relevant(relevant_from)  # before anything that takes time
+    labels.relevant(relevant_from)  # as all above: before anything that takes time
     local = model is None or Path(model).is_dir()  # a download shows its own progress
     with waiting("Opening the model") if local else nullcontext():
         reranker = Reranker(model, cache=None, calibration=None, **options)

@@ -5,7 +5,6 @@ It knows the terminal; the work is in `crossrank.explain`.
 
 import json
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -112,16 +111,5 @@ def _is_file(given: str) -> bool:
 
 
 def _print_json(explanation: Explanation, model: str) -> None:
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "query": explanation.query,
-        "model": model,
-        "unit": explanation.unit,
-        "scale": explanation.scale,
-        "whole": explanation.whole,
-        "empty": explanation.empty,
-        "text": explanation.text,
-        "passage": explanation.passage,
-        "spans": [asdict(span) for span in explanation],
-    }
+    content = {"schema_version": SCHEMA_VERSION, "model": model, **explanation.to_dict()}
     click.echo(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2))

@@ -141,7 +141,7 @@ def _check(name: str, relevant: Relevant, method: str, precision: float) -> None
 
 def _folds(relevant: Relevant, queries: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
     """The pairs that are held out together: those of a query, where there are enough queries for it."""
-    selection = _sklearn().model_selection
+    selection = library().model_selection
     if len(np.unique(queries)) >= FOLDS:
         splitter = selection.StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
         folds = [test for _, test in splitter.split(relevant, relevant, queries)]
@@ -170,7 +170,7 @@ def _platt(logits: Logits, relevant: Relevant) -> Platt:
     yes, no = int(relevant.sum()), int((~relevant).sum())
     target = np.where(relevant, (yes + 1) / (yes + 2), 1 / (no + 2))
     column = logits.astype(np.float64)[:, None]
-    regression = _sklearn().linear_model.LogisticRegression(C=np.inf, tol=1e-8, max_iter=1_000)
+    regression = library().linear_model.LogisticRegression(C=np.inf, tol=1e-8, max_iter=1_000)
     # A target between 0 and 1 is the same as the pair twice, once of each kind, weighted.
     regression.fit(
         np.concatenate([column, column]),
@@ -184,7 +184,7 @@ def _platt(logits: Logits, relevant: Relevant) -> Platt:
 def _isotonic(logits: Logits, relevant: Relevant) -> Isotonic:
     """Isotonic regression; its ends are kept from 0 and 1 by Laplace's rule, because n pairs prove no certainty."""
     n = len(logits)
-    regression = _sklearn().isotonic.IsotonicRegression(y_min=1 / (n + 2), y_max=(n + 1) / (n + 2))
+    regression = library().isotonic.IsotonicRegression(y_min=1 / (n + 2), y_max=(n + 1) / (n + 2))
     regression.fit(logits.astype(np.float64), relevant)
     knots, probabilities = regression.X_thresholds_, regression.y_thresholds_
     return Isotonic(tuple(map(float, knots)), tuple(map(float, np.maximum.accumulate(probabilities))))
@@ -194,7 +194,8 @@ def _figures(found: Reliability) -> dict[str, float]:
     return {"ece": found.ece, "brier": found.brier, "log_loss": found.log_loss}
 
 
-def _sklearn() -> Any:
+def library() -> Any:
+    """scikit-learn, which fits the curves; MissingExtra without it."""
     try:
         import sklearn.isotonic
         import sklearn.linear_model

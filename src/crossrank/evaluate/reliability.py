@@ -119,7 +119,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     rate, z2 = successes / trials, Z * Z / trials
     middle = (rate + z2 / 2) / (1 + z2)
     half = Z / (1 + z2) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half))  # rounding aside, rate is within
 
 
 def _bin(probabilities: Probabilities, relevant: Relevant) -> Bin:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal, Protocol, get_args, overload, runtime_checkable
 
@@ -86,6 +86,10 @@ class Explanation(Sequence[Span]):
     def __len__(self) -> int:
         """The number of spans."""
         return len(self.spans)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+        return asdict(self)
 
 
 def explain(
