@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from operator import index as as_index
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from crossrank.errors import ArgumentTypeError, UsageError
 from crossrank.types import Document
+
+ThresholdOn = Literal["score", "probability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,10 @@ class Wanted:
 
     top_k: int | None
     threshold: float | None
+    threshold_on: ThresholdOn = "score"
 
     @classmethod
-    def of(cls, top_k: Any, threshold: Any) -> "Wanted":
+    def of(cls, top_k: Any, threshold: Any, threshold_on: Any = "score") -> "Wanted":
         """The checked values."""
         if top_k is not None:
             try:
@@ -39,10 +42,15 @@ class Wanted:
                 raise UsageError(f"top_k={top_k} asks for no hits; give at least 1, or None for all")
         if threshold is not None and math.isnan(check_number("threshold", threshold)):
             raise UsageError("threshold is NaN; give a number, or None to keep all hits")
-        return cls(top_k, threshold)
+        if threshold_on not in get_args(ThresholdOn):
+            raise UsageError(f"threshold_on={threshold_on!r} is not known; give 'score' or 'probability'")
+        return cls(top_k, threshold, threshold_on)
 
     def keeps(self, score: float | None, kept: int) -> bool:
-        """Whether a hit of this score is wanted after `kept` better ones; unscored ones are, whatever the threshold."""
+        """Whether a hit is wanted after `kept` better ones; unscored ones are, whatever the threshold.
+
+        `score` is what the threshold is on: the hit's score or its probability.
+        """
         if self.top_k is not None and kept >= self.top_k:
             return False
         return self.threshold is None or score is None or score >= self.threshold

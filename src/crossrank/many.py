@@ -4,7 +4,7 @@ It knows questions, work and rankings; not how a pair is scored.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any
 
 from crossrank.arguments import Wanted, check_iterable, check_query, zip_strict
 from crossrank.awaiting import in_thread
+from crossrank.calibration import Calibration
 from crossrank.documents import check_fields
 from crossrank.engine.encode import together
 from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome
@@ -60,12 +61,14 @@ def groups_of(
     documents_per_query: Iterable[Sequence[Document]],
     wanted: Wanted,
     fields: Sequence[str] | None,
+    calibration: Calibration | None,
 ) -> Iterator[Group]:
     """The queries in groups, made as they are asked for; the arguments are checked at once."""
     check_fields(fields)
     check_iterable("queries", queries, "strings")
     check_iterable("documents_per_query", documents_per_query, "lists of documents, one a query")
-    return (Group.of(engine, some) for some in _neighbours(engine, queries, documents_per_query, wanted, fields))
+    asked = partial(Question.of, engine.scorer, wanted=wanted, fields=fields, calibration=calibration)
+    return (Group.of(engine, some) for some in _neighbours(asked, queries, documents_per_query))
 
 
 def in_order(groups: Iterator[Group], bar: Any) -> Iterator[Ranking]:
@@ -90,11 +93,9 @@ async def in_order_async(groups: Iterator[Group]) -> AsyncIterator[Ranking]:
 
 
 def _neighbours(
-    engine: Scheduler,
+    asked: Callable[[str, Sequence[Document]], Question],
     queries: Iterable[str],
     documents_per_query: Iterable[Sequence[Document]],
-    wanted: Wanted,
-    fields: Sequence[str] | None,
 ) -> Iterator[list[Question]]:
     """Queries with their documents, about one portion of the engine's work together."""
     group: list[Question] = []
@@ -102,7 +103,7 @@ def _neighbours(
     try:
         for number, (query, documents) in enumerate(zip_strict(queries, documents_per_query)):
             check_query(query, f"queries[{number}]")
-            question = Question.of(engine.scorer, query, documents, wanted, fields=fields)
+            question = asked(query, documents)
             group.append(question)
             size += sum(len(query) + len(item.text) for item in question.items)
             if size >= PORTION_CHARACTERS:

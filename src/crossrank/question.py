@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from crossrank.arguments import Wanted, check_iterable, check_pair
+from crossrank.calibration import Calibration
 from crossrank.documents import TextDocument, as_documents, text_of
 from crossrank.engine.encode import Known, Tokens
 from crossrank.engine.pair import Pair, Scored
@@ -52,6 +53,7 @@ class Question:
         wanted: which hits.
         known: texts that were tokenised before, by this very model.
         pairs: the query with each text, in the caller's order.
+        calibration: of the model's logits when it is asked so, if there is one.
     """
 
     query: str
@@ -59,6 +61,7 @@ class Question:
     wanted: Wanted
     known: Known = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()
+    calibration: Calibration | None = None
 
     @classmethod
     def of(
@@ -70,6 +73,7 @@ class Question:
         *,
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
+        calibration: Calibration | None = None,
     ) -> "Question":
         """The question, of a query that was checked."""
         if not isinstance(documents, PreparedDocuments):
@@ -80,7 +84,8 @@ class Question:
         else:
             items = documents.items
             known = documents.tokens if documents.owner is scorer.encoder.tokenizer else {}
-        return cls(query, items, wanted, known, tuple(Pair(query, item.text, instruction or "") for item in items))
+        pairs = tuple(Pair(query, item.text, instruction or "") for item in items)
+        return cls(query, items, wanted, known, pairs, calibration)
 
     def ranking(self, scorer: Scorer, outcome: Outcome, started: float) -> Ranking:
         """The hits that are wanted, best first: by logit, not by score, whose activation can saturate.
@@ -93,13 +98,16 @@ class Question:
         scored = [outcome.results.get(pair) for pair in self.pairs]
         logits = np.array([math.nan if s is None else s.logit for s in scored], np.float32)
         scores = scorer.activate(logits)
+        probabilities = None if self.calibration is None else self.calibration.probability(logits)
         # Highest logit first, unscored last; sorted() is stable, so equal ones keep the caller's order.
         order = sorted(range(len(self.items)), key=lambda i: math.inf if (s := scored[i]) is None else -s.logit)
         hits: list[Hit] = []
         for i in order:
             score = None if scored[i] is None else float(scores[i])
-            if self.wanted.keeps(score, len(hits)):
-                hits.append(_hit(len(hits) + 1, i, self.items[i], scored[i], score, scorer.profile.name))
+            probability = None if probabilities is None or scored[i] is None else float(probabilities[i])
+            if self.wanted.keeps(score if self.wanted.threshold_on == "score" else probability, len(hits)):
+                name = scorer.profile.name
+                hits.append(_hit(len(hits) + 1, i, self.items[i], scored[i], score, probability, name))
         usage = {"documents": len(self.items), **outcome.usage(self.pairs)}
         return Ranking(tuple(hits), self.query, {**outcome.timings, "total": time.perf_counter() - started}, usage)
 
@@ -120,7 +128,15 @@ def pairs_of(pairs: Iterable[tuple[str, Document]]) -> list[Pair]:
     return [Pair(query, text_of(document, f"the document of pairs[{i}]")) for i, query, document in checked]
 
 
-def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score: float | None, name: str) -> Hit:
+def _hit(
+    rank: int,
+    index: int,
+    item: TextDocument,
+    scored: Scored | None,
+    score: float | None,
+    probability: float | None,
+    name: str,
+) -> Hit:
     hit = Hit(rank=rank, index=index, score=None, logit=None, document=item.document, text=item.text)
     if scored is None:
         return hit
@@ -132,4 +148,5 @@ def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score
         truncated=scored.truncated,
         passage=scored.passage,
         scored_by=name,
+        probability=probability,
     )

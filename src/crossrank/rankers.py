@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from crossrank.arguments import Wanted, check_query, deadline_of
+from crossrank.arguments import ThresholdOn, Wanted, check_query, deadline_of
 from crossrank.awaiting import in_thread
 from crossrank.documents import as_documents
 from crossrank.errors import (
@@ -42,6 +42,7 @@ class Call:
         fields: of mappings.
         instruction: in place of the ranker's own.
         deadline: the time.monotonic() at which it ends.
+        threshold_on: what the threshold is on.
     """
 
     query: str
@@ -51,6 +52,7 @@ class Call:
     fields: Sequence[str] | None = None
     instruction: str | None = None
     deadline: float | None = None
+    threshold_on: ThresholdOn = "score"
 
     @classmethod
     def of(
@@ -62,12 +64,13 @@ class Call:
         fields: Sequence[str] | None,
         instruction: str | None,
         deadline_s: float | None,
+        threshold_on: ThresholdOn = "score",
     ) -> "Call":
         """The call, of what a caller gave."""
         deadline = deadline_of(deadline_s)
-        wanted = Wanted.of(top_k, threshold)
+        wanted = Wanted.of(top_k, threshold, threshold_on)
         check_query(query)
-        return cls(query, documents, wanted.top_k, wanted.threshold, fields, instruction, deadline)
+        return cls(query, documents, wanted.top_k, wanted.threshold, fields, instruction, deadline, threshold_on)
 
     @property
     def left_s(self) -> float | None:
@@ -79,6 +82,7 @@ class Call:
         given = {
             "top_k": self.top_k,
             "threshold": self.threshold,
+            "threshold_on": None if self.threshold_on == "score" else self.threshold_on,
             "fields": self.fields,
             "instruction": self.instruction,
             "deadline_s": self.left_s,

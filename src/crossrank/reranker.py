@@ -12,9 +12,10 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.arguments import Wanted, check_model, check_number
+from crossrank.arguments import ThresholdOn, Wanted, check_model, check_number
 from crossrank.awaiting import T, in_thread
 from crossrank.backends.contract import BackendFacts
+from crossrank.calibration import Calibration, Given, Origin, opened, origin_of
 from crossrank.documents import as_documents
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
@@ -22,6 +23,7 @@ from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Outcome, Scorer
 from crossrank.errors import ClosedError, UsageError
+from crossrank.explain import Explanation, Unit, explain
 from crossrank.many import groups_of, in_order, in_order_async
 from crossrank.observe.watch import Watch
 from crossrank.progress import ranking_bar
@@ -66,6 +68,8 @@ class Reranker:
             came; `Ranking.fallback` says why. By default a failure is an error.
         waiting_max: documents that may wait for the model, of all callers together; beyond it, one more caller is an
             OverloadError.
+        calibration: what turns logits into `hit.probability`: the name or file that `crossrank calibrate` wrote, or a
+            `crossrank.calibration.Calibration`. "auto" is calibration.json beside the model, if it is there; None none.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
@@ -99,6 +103,7 @@ class Reranker:
         compile: bool = False,  # noqa: A002 - what torch calls it
         fallback: Fallback | None = None,
         waiting_max: int = WAITING_MAX,
+        calibration: str | PathLike[str] | Calibration | None = "auto",
     ) -> None:
         if check_number("waiting_max", waiting_max) < 1:
             raise UsageError(f"waiting_max={waiting_max} lets nobody wait; allowed: 1 or more")
@@ -121,16 +126,21 @@ class Reranker:
             ),
             None if fallback is None else check_ranker(fallback, "fallback"),
             waiting_max,
+            calibration,
         )
 
-    def _open(self, config: OpenConfig, fallback: Fallback | None, waiting_max: int) -> None:
+    def _open(self, config: OpenConfig, fallback: Fallback | None, waiting_max: int, calibration: Given) -> None:
         self._config, self._fallback, self._waiting_max = config, fallback, waiting_max
-        self._engine: Scheduler | None = Scheduler(open_scorer(config), waiting_max=waiting_max)
+        scorer = open_scorer(config)
+        self._engine: Scheduler | None = Scheduler(scorer, waiting_max=waiting_max)
+        self._calibration = opened(calibration, scorer.folder, lambda: self.origin)
 
     @classmethod
-    def _reopened(cls, config: OpenConfig, fallback: Fallback | None, waiting_max: int) -> Self:
+    def _reopened(
+        cls, config: OpenConfig, fallback: Fallback | None, waiting_max: int, calibration: Calibration | None
+    ) -> Self:
         self = cls.__new__(cls)
-        self._open(config, fallback, waiting_max)
+        self._open(config, fallback, waiting_max, calibration)
         return self
 
     def rank(
@@ -140,6 +150,7 @@ class Reranker:
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
@@ -151,9 +162,10 @@ class Reranker:
             query: what is asked; not empty.
             documents: strings, mappings, objects with a text, or what `prepare` gave.
             top_k: at most this many hits; all by default.
-            threshold: only hits with at least this score.
+            threshold: only hits with at least this score, or probability.
+            threshold_on: what `threshold` is on: "score", or "probability" where a calibration is in use.
             fields: of mappings, the fields the model reads, in this order, as YAML.
-            instruction: as in the constructor, for this call.
+            instruction: as in the constructor, for this call; a calibration says nothing of logits it changes.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
             priority: among callers who wait at the same time; higher is served first.
 
@@ -162,7 +174,7 @@ class Reranker:
             NotFiniteError: the model gives NaN or infinity for a pair.
             OverloadError: too much is waiting already.
         """
-        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on)
         engine, started = self._opened(), time.perf_counter()
         try:
             with Watch(engine.scorer.profile.name, "rank", _count(documents)) as watch:
@@ -182,13 +194,14 @@ class Reranker:
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
         priority: int = 0,
     ) -> Ranking:
         """As `rank`, awaitable, in asyncio and trio; the event loop goes on. Cancelling it takes the work back."""
-        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on)
         engine, started = self._opened(), time.perf_counter()
         aside = _at_once if is_small(documents) and engine.recalls_at_once else in_thread
         try:
@@ -210,6 +223,7 @@ class Reranker:
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         show_progress_bar: bool | None = None,
     ) -> Iterator[Ranking]:
@@ -222,10 +236,13 @@ class Reranker:
             documents_per_query: the candidates of each query.
             top_k: as in `rank`.
             threshold: as in `rank`.
+            threshold_on: as in `rank`.
             fields: as in `rank`.
             show_progress_bar: None shows one on a terminal once it takes over a second.
         """
-        groups = groups_of(self._opened(), queries, documents_per_query, Wanted.of(top_k, threshold), fields)
+        wanted = Wanted.of(top_k, threshold, threshold_on)
+        calibration = self._calibrating(wanted, None)
+        groups = groups_of(self._opened(), queries, documents_per_query, wanted, fields, calibration)
         return in_order(groups, ranking_bar(queries, shown=show_progress_bar))
 
     def arank_many(
@@ -235,10 +252,13 @@ class Reranker:
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
     ) -> AsyncIterator[Ranking]:
         """As `rank_many`, an asynchronous iterator; the event loop goes on."""
-        groups = groups_of(self._opened(), queries, documents_per_query, Wanted.of(top_k, threshold), fields)
+        wanted = Wanted.of(top_k, threshold, threshold_on)
+        calibration = self._calibrating(wanted, None)
+        groups = groups_of(self._opened(), queries, documents_per_query, wanted, fields, calibration)
         return in_order_async(groups)
 
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
@@ -254,6 +274,12 @@ class Reranker:
             outcome = await engine.arun(await in_thread(partial(engine.work, checked)))
             return _scores(engine.scorer, checked, outcome, watch, raw=raw)
 
+    def explain(
+        self, query: str, document: Document, *, unit: Unit = "sentence", fields: Sequence[str] | None = None
+    ) -> Explanation:
+        """What each sentence or word of a document adds to its score; see `crossrank.explain.explain`."""
+        return explain(self, query, document, unit=unit, fields=fields)
+
     def prepare(self, documents: Sequence[Document], *, fields: Sequence[str] | None = None) -> PreparedDocuments:
         """The documents, tokenised once; accepted wherever `documents` is."""
         encoder = self._opened().scorer.encoder
@@ -264,6 +290,16 @@ class Reranker:
     def facts(self) -> BackendFacts:
         """What "auto" was resolved into: backend, device, precision, threads."""
         return self._opened().scorer.backend.facts
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes `hit.probability`, if there is one for this model."""
+        return self._calibration
+
+    @property
+    def origin(self) -> Origin:
+        """Which model this is and how it reads: what a calibration is for."""
+        return origin_of(self._opened().scorer, self._config.instruction)
 
     def close(self) -> None:
         """Free the model. Calls in progress finish; later ones raise ClosedError."""
@@ -292,7 +328,7 @@ class Reranker:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its options: the copy opens the model anew."""
         self._opened()
-        return (self._reopened, (self._config, self._fallback, self._waiting_max))
+        return (self._reopened, (self._config, self._fallback, self._waiting_max, self._calibration))
 
     def __repr__(self) -> str:
         """The model and what it runs on."""
@@ -302,6 +338,16 @@ class Reranker:
         where = f"{facts.threads} threads" if facts.threads else facts.device
         return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {where})"
 
+    def _calibrating(self, wanted: Wanted, instruction: str | None) -> Calibration | None:
+        """The calibration for the logits of a call, if there is one; an instruction of the call's own makes others."""
+        calibration = self._calibration if instruction in (None, self._config.instruction) else None
+        if calibration is None and wanted.threshold_on == "probability":
+            raise UsageError(
+                "threshold_on='probability', but no calibration is in use for this call: open the Reranker with "
+                "calibration=NAME (`crossrank calibrate` makes one), and give no instruction but the one it has"
+            )
+        return calibration
+
     def _opened(self) -> Scheduler:
         if self._engine is None:
             raise ClosedError("This Reranker was closed; open a new one.")
@@ -310,9 +356,15 @@ class Reranker:
     def _asked(self, engine: Scheduler, call: Call, priority: int) -> tuple[Question, Work]:
         """The question of a call, and the work that it makes."""
         check_instruction(engine.scorer.profile, call.instruction)
-        wanted = Wanted(call.top_k, call.threshold)
+        wanted = Wanted(call.top_k, call.threshold, call.threshold_on)
         question = Question.of(
-            engine.scorer, call.query, call.documents, wanted, fields=call.fields, instruction=call.instruction
+            engine.scorer,
+            call.query,
+            call.documents,
+            wanted,
+            fields=call.fields,
+            instruction=call.instruction,
+            calibration=self._calibrating(wanted, call.instruction),
         )
         return question, engine.work(question.pairs, known=question.known, deadline=call.deadline, priority=priority)
 

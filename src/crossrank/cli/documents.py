@@ -58,6 +58,15 @@ def read_documents(source: str, file_format: str | None = None, fields: Sequence
     return lines
 
 
+def read_text(source: str) -> str:
+    """All of a file, or of standard input ("-"), as one text.
+
+    Raises:
+        InputFileError: it cannot be read, or is not UTF-8.
+    """
+    return _decode(_bytes(source), "standard input" if source == STDIN else source)
+
+
 def _format_of(source: str) -> str:
     suffix = Path(source).suffix.lower()
     kind = {".ndjson": "jsonl"}.get(suffix, suffix.lstrip("."))

@@ -11,6 +11,8 @@ from crossrank import __version__
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "rank": ("crossrank.cli.rank", "Rank documents by relevance to a query."),
     "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),
+    "calibrate": ("crossrank.cli.calibrate", "Turn a model's scores into probabilities, from labelled pairs."),
+    "explain": ("crossrank.cli.explain", "Show which parts of a document make its score."),
     "train": ("crossrank.cli.train", "Train a reranker on your own data."),
     "export": ("crossrank.cli.export", "Write a model as ONNX, checked against its own scores."),
     "convert": ("crossrank.cli.convert", "Turn old .bin weights into safetensors, without running their code."),

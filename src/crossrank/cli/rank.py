@@ -3,16 +3,18 @@
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
-from crossrank.arguments import check_query
+from crossrank.arguments import ThresholdOn, check_query
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
 from crossrank.cli.show import print_json, print_tsv
 from crossrank.engine.open import CHOICES
 from crossrank.errors import InputFileError
+from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
 HITS_MAX = 20  # on a terminal, unless --top-k asks for more: the best hit should stay in sight
@@ -31,6 +33,10 @@ Examples:
 @click.argument("file", metavar="FILE")
 @click.option("-k", "--top-k", metavar="N", type=click.IntRange(min=1), help=TOP_K)
 @click.option("--threshold", metavar="SCORE", type=float, help="Show only hits with at least this score.")
+@click.option(
+    "--threshold-on", type=click.Choice(["score", "probability"]), default="score", help="What --threshold is on."
+)
+@click.option("--calibration", metavar="NAME", help="What crossrank calibrate wrote: a name or a file; none for none.")
 @click.option(
     "-m",
     "--model",
@@ -73,6 +79,8 @@ def command(
     *,
     top_k: int | None,
     threshold: float | None,
+    threshold_on: ThresholdOn,
+    calibration: str | None,
     model: str | None,
     revision: str | None,
     instruction: str | None,
@@ -110,13 +118,21 @@ def command(
         "threads": threads,
         "device": device,
         "precision": precision,
+        "calibration": calibration,
     }
     # Only what was given: a remote reranker has other options, and names those that it does not have.
-    given = {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}
+    if calibration == "none":
+        given["calibration"] = None
+    if threshold_on == "probability" and is_remote(model):
+        raise click.UsageError(
+            "--threshold-on probability is for models on this machine; others give no probabilities."
+        )
+    on: dict[str, Any] = {} if threshold_on == "score" else {"threshold_on": threshold_on}
     with waiting("Opening the model") if local else nullcontext():
-        reranker = Reranker(model, cache=None, **given)  # type: ignore[arg-type] # click has checked the choices
+        reranker = Reranker(model, cache=None, **given)
     with reranker, waiting(f"Ranking {len(documents):,} documents"):
-        ranking = reranker.rank(query, documents, top_k=top_k, threshold=threshold)
+        ranking = reranker.rank(query, documents, top_k=top_k, threshold=threshold, **on)
     if as_json:
         print_json(ranking)
     elif as_table or sys.stdout.isatty():

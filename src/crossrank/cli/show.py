@@ -22,6 +22,7 @@ def print_json(ranking: Ranking) -> None:
                 "line": hit.document.line,
                 "score": hit.score,
                 "logit": hit.logit,
+                **({} if hit.probability is None else {"probability": hit.probability}),
                 "text": hit.text,
                 **({} if isinstance(hit.document.document, str) else {"document": hit.document.document}),
                 "tokens": hit.tokens,

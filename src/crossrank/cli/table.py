@@ -10,6 +10,7 @@ from crossrank.cli.printable import printable
 from crossrank.types import Hit, Ranking
 
 BAR_WIDTH = 12
+LIKELY = "probability"  # a column, where there is a calibration
 BARS_FROM = 60  # columns of a terminal; a narrower one has no room for bars
 TEXT_WIDTH_MIN = 12
 LINES_MAX = 4  # of a hit's passage
@@ -22,14 +23,18 @@ def print_table(ranking: Ranking, *, hits_max: int) -> None:
     shown = ranking[:hits_max]
     bars = BAR_WIDTH if console.width >= BARS_FROM else 0
     ranks, scores = len(str(len(shown))), max([5, *(len(_score(hit)) for hit in shown)])
-    indent = ranks + 2 + scores + 2 + (bars and bars + 2)
+    likely = len(LIKELY) if any(hit.probability is not None for hit in shown) else 0
+    indent = ranks + 2 + scores + 2 + (likely and likely + 2) + (bars and bars + 2)
     width = max(TEXT_WIDTH_MIN, console.width - indent)
     if shown:
-        _print(console, Text(f"{'#':>{ranks}}  {'score':>{scores}}  {' ' * (bars and bars + 2)}document", style="dim"))
+        headings = f"{'#':>{ranks}}  {'score':>{scores}}  {f'{LIKELY}  ' if likely else ''}{' ' * (bars and bars + 2)}"
+        _print(console, Text(f"{headings}document", style="dim"))
     for hit in shown:
         share = _share(hit)
         colour = "green" if share >= 0.5 else "yellow" if share >= 0.1 else "dim"
         start = Text.assemble((f"{hit.rank:>{ranks}}  ", "dim"), (f"{_score(hit):>{scores}}  ", colour))
+        if likely:
+            start.append(f"{'-' if hit.probability is None else format(hit.probability, '.4f'):>{likely}}  ")
         if bars:
             start.append(f"{_bar(share):<{bars}}  ", style=colour)
         for line in _lines(console, hit, width):
@@ -85,7 +90,9 @@ def _score(hit: Hit) -> str:
 
 
 def _share(hit: Hit) -> float:
-    """How much of the bar: the sigmoid of the logit, whatever scale the model's scores are on."""
+    """How much of the bar: the probability, else the sigmoid of the logit, whatever scale the scores are on."""
+    if hit.probability is not None:
+        return hit.probability
     return 0.0 if hit.logit is None else (1 + math.tanh(hit.logit / 2)) / 2
 
 

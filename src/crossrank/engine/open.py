@@ -105,7 +105,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
     identity = fingerprint(source.folder, encoder, backend.facts) if shared else b""
-    scorer = Scorer(profile, encoder, backend, cache, identity)
+    scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder)
     if config.self_test:
         self_test(scorer)
     facts, seconds = backend.facts, time.perf_counter() - started

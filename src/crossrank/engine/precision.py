@@ -15,18 +15,17 @@ import tempfile
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from crossrank import __version__
+from crossrank.checkpoint.digest import digest_of
 from crossrank.machine import cache_folder
 
 log = logging.getLogger("crossrank")
 
 EXACT = "fp32"  # what the others are compared to
 FASTER = 1.05  # a less exact precision has to be so much faster to be worth it
-BLOCK, BLOCKS = 4096, 64  # what is read of a file to tell models apart
 VERSION = 1  # of the file; raised when it changes
 
 
@@ -162,17 +161,4 @@ def _verdicts(caches: Path) -> Path:
 
 
 def _file(caches: Path, folder: Path, isa: str) -> Path:
-    return _verdicts(caches) / f"{_digest(folder, isa)}.json"
-
-
-def _digest(folder: Path, isa: str) -> str:
-    """What tells models apart without reading them whole: of each file its name, size and blocks from all over it."""
-    digest = blake2b(repr((__version__, isa)).encode(), digest_size=16)
-    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
-        with file.open("rb", buffering=0) as content:
-            size = os.fstat(content.fileno()).st_size
-            digest.update(f"{file.name}:{size}:".encode())
-            for place in range(0, size, max(BLOCK, size // BLOCKS)):
-                content.seek(place)
-                digest.update(content.read(BLOCK))
-    return digest.hexdigest()
+    return _verdicts(caches) / f"{digest_of(folder, (__version__, isa))}.json"

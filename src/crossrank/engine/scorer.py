@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,13 +70,17 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """One open model. `identity` tells its scores from those of every other model in a shared cache."""
+    """One open model. `identity` tells its scores from those of every other model in a shared cache.
+
+    `folder` is that of its files, for whoever wants to know which model this is.
+    """
 
     profile: ModelProfile
     encoder: Encoder
     backend: Backend
     cache: ScoreCache | None
     identity: bytes
+    folder: Path = Path()
 
     def score(self, pairs: Sequence[Pair]) -> Outcome:
         """What the model says of each pair, computed in the caller's own thread. Equal pairs are scored once."""

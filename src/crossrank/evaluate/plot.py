@@ -50,7 +50,7 @@ def _differences(evaluation: Evaluation) -> Any:
     compared = [row for row in evaluation.rows if row is not stage]
     columns = 1 if len(compared) == 1 else 2
     lines = -(-len(compared) // columns)
-    figure = _figure(6.4 * columns if columns > 1 else 8, 3.4 * lines + 0.5)
+    figure = new_figure(6.4 * columns if columns > 1 else 8, 3.4 * lines + 0.5)
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axes, row in zip(grid.flat, compared, strict=False):
         _bars(axes, row, stage, measure)
@@ -91,12 +91,12 @@ def _bars(axes: Any, row: Row, stage: Row, measure: str) -> None:
     axes.set_title(f"{row.name}: {counts}", fontsize=10, loc="left")
     axes.set_xlabel("queries, from most gained to most lost", fontsize=9)
     axes.set_xlim(0.2, len(values) + 0.8)
-    _plain(axes)
+    plain(axes)
 
 
 def _latency(evaluation: Evaluation, rankers: Sequence[Row]) -> Any:
     measure = evaluation.measures[0]
-    figure = _figure(8, 5)
+    figure = new_figure(8, 5)
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes = figure.subplots()
@@ -125,17 +125,18 @@ def _latency(evaluation: Evaluation, rankers: Sequence[Row]) -> Any:
     axes.set_title(title(evaluation), fontsize=11, loc="left")
     if len(points) > 1:
         axes.legend(loc="best", fontsize=9, frameon=False)
-    _plain(axes)
+    plain(axes)
     return figure
 
 
-def _plain(axes: Any) -> None:
+def plain(axes: Any) -> None:
+    """Without a box, with faint lines to read values by."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
 
 
-def _figure(width_in: float, height_in: float) -> Any:
+def new_figure(width_in: float, height_in: float) -> Any:
     """A figure of its own that draws without a display; pyplot would keep it, and may want a window."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

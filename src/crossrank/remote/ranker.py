@@ -16,6 +16,7 @@ from crossrank.arguments import Wanted, check_query, deadline_of
 from crossrank.documents import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
 from crossrank.errors import ClosedError, DeadlineError, RemoteError, UsageError
+from crossrank.explain import Explanation, Unit, explain
 from crossrank.observe.watch import Watch
 from crossrank.progress import ranking_bar
 from crossrank.remote.costs import NANO, Price
@@ -186,6 +187,12 @@ class RemoteReranker:
         asked, checked = by_query(pairs, self._options.instruction, raw=raw)
         with Watch(self._model, "score", len(checked)) as watch:
             return scores_of(checked, self._worker.opened()[0].run(self._scored(asked, watch)))
+
+    def explain(
+        self, query: str, document: Document, *, unit: Unit = "sentence", fields: Sequence[str] | None = None
+    ) -> Explanation:
+        """What each sentence or word of a document adds to its score; see `crossrank.explain.explain`."""
+        return explain(self, query, document, unit=unit, fields=fields)
 
     async def ascore(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
         """As `score`, awaitable."""
