@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrank import CrossEncoder, Reranker, errors
+from crossrank import Reranker
 from crossrank.engine.head import read
 from test_parity import QUERIES, TEXTS, TOLERANCE
 
@@ -65,9 +65,3 @@ def test_what_is_no_number_stays_none() -> None:
         for broken in (np.nan, np.inf):
             assert not np.isfinite(read(np.full((1, labels), broken, np.float32), reading)).any()
     assert read(np.array([[0, 0, 60]], np.float32), "grade").tolist() == [2.0]
-
-
-def test_the_drop_in_gives_no_matrix(checkpoint: Callable[..., Path]) -> None:
-    """sentence-transformers gives a row of scores there; ours says what to use instead."""
-    with pytest.raises(errors.UnsupportedModelError, match=r"2 labels.*Reranker"):
-        CrossEncoder(str(with_labels(checkpoint, "bert", 2)))
