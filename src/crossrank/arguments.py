@@ -56,13 +56,19 @@ class Wanted:
         return self.threshold is None or score is None or score >= self.threshold
 
 
+class AsItStands(str):
+    """A query that comes from a framework, whose users expect that an empty one is ranked too."""
+
+    __slots__ = ()
+
+
 def check_query(query: Any, name: str = "query") -> None:
     """Raise unless the query is a non-empty string of valid Unicode."""
     if not isinstance(query, str):
         raise ArgumentTypeError(
             f"{name} must be a str, not {type(query).__name__}. The order of arguments is rank(query, documents)."
         )
-    if not query.strip():
+    if not query.strip() and not isinstance(query, AsItStands):
         raise UsageError(f"{name} is empty; a ranking needs something to rank by")
     try:
         query.encode()

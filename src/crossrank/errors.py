@@ -6,6 +6,7 @@ It knows nothing of the rest of the package.
     ├── UsageError (ValueError)             the caller's mistake: a value we cannot take
     │   ├── QueryTooLongError               the query alone does not fit into the model
     │   ├── DocumentError                   a document without the wanted field, or too long to be read whole
+    │   │   └── ColumnError (KeyError)      a table without the column of texts
     │   └── InputFileError (OSError)        a file of documents that cannot be read or parsed
     ├── ArgumentTypeError (TypeError)       the caller's mistake: a value of the wrong type
     ├── ClosedError (RuntimeError)          used after close()
@@ -41,6 +42,12 @@ class QueryTooLongError(UsageError):
 
 class DocumentError(UsageError):
     """A document does not have what was asked of it."""
+
+
+class ColumnError(DocumentError, KeyError):
+    """A table does not have the column of texts."""
+
+    __str__ = Exception.__str__  # a KeyError would quote its message
 
 
 class InputFileError(UsageError, OSError):
