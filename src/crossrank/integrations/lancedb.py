@@ -6,6 +6,7 @@ from typing import Any
 from crossrank.compat.arguments import Ignored
 from crossrank.errors import ArgumentTypeError, ColumnError, UsageError
 from crossrank.integrations.asking import Asking, Place, missing
+from crossrank.integrations.meaningless import LANCEDB
 from crossrank.integrations.wording import text_of
 
 try:
@@ -17,11 +18,6 @@ except ImportError as exc:
 SCORE = "_relevance_score"
 SCORES_BEFORE = ("_distance", "_score")
 ROW = "_rowid"
-MEANINGLESS = {
-    "trust_remote_code": "code of a checkpoint is never run",
-    "batch_size": "batches are planned by tokens",
-    "model_kwargs": "give ranker=crossrank.Reranker(model, precision=...)",
-}
 
 
 class CrossEncoderReranker(Reranker):  # type: ignore[misc, unused-ignore]
@@ -53,7 +49,7 @@ class CrossEncoderReranker(Reranker):  # type: ignore[misc, unused-ignore]
     ) -> None:
         super().__init__(return_score)
         known = {"model_name", "column", "device", "return_score", "max_length", "ranker"}
-        Ignored().tell("CrossEncoderReranker()", other, MEANINGLESS, known)
+        Ignored().tell("CrossEncoderReranker()", other, LANCEDB, known)
         self.model_name, self.column, self.device = model_name, column, device
         self._asking = Asking(model_name, ranker, device=device, max_length=max_length)
 
