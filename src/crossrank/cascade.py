@@ -6,27 +6,15 @@ It knows the protocol of rankers; not which ones they are.
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from crossrank.arguments import Wanted
 from crossrank.composed import Composed, Steps
 from crossrank.errors import DeadlineError, UsageError
-from crossrank.rankers import Call, check_ranker
-from crossrank.types import Hit, Ranker, Ranking
+from crossrank.rankers import Call
+from crossrank.stage import Stage
+from crossrank.types import Hit, Ranking
 
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One ranker of a cascade, and how many of its best go on; from the last one, how many there are at all."""
-
-    ranker: Ranker
-    keep: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check both."""
-        if isinstance(check_ranker(self.ranker, "ranker"), str):
-            raise UsageError("a stage of a cascade needs a ranker; 'input-order' is for Failover")
-        Wanted.of(self.keep, None)
+__all__ = ["Cascade", "Stage"]
 
 
 class Cascade(Composed):

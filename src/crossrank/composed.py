@@ -7,12 +7,13 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Self
 
 from crossrank.rankers import Call, Fallback, aask, ask
+from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 
 Steps = Generator[tuple[Fallback, Call], Ranking, Ranking]  # rankers to ask in turn; told what they say or raise
 
 
-class Composed:
+class Composed(Keeps):
     """Ranks by its steps. `rankers` are those that it may ask."""
 
     rankers: Sequence[Fallback]

@@ -7,6 +7,7 @@ It knows nothing of the rest of the package.
     │   ├── QueryTooLongError               the query alone does not fit into the model
     │   ├── DocumentError                   a document without the wanted field, or too long to be read whole
     │   │   └── ColumnError (KeyError)      a table without the column of texts
+    │   ├── IndexFolderError (OSError)      an index on disk that cannot be read, or made
     │   └── InputFileError (OSError)        a file of documents that cannot be read or parsed
     ├── ArgumentTypeError (TypeError)       the caller's mistake: a value of the wrong type
     ├── ClosedError (RuntimeError)          used after close()
@@ -52,6 +53,10 @@ class ColumnError(DocumentError, KeyError):
 
 class InputFileError(UsageError, OSError):
     """A file of documents cannot be read or parsed."""
+
+
+class IndexFolderError(UsageError, OSError):
+    """An index on disk cannot be read, or made."""
 
 
 class ArgumentTypeError(CrossrankError, TypeError):

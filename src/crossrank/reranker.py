@@ -31,11 +31,12 @@ from crossrank.question import PreparedDocuments, Question, is_small, pairs_of
 from crossrank.rankers import FAILURES, Call, Fallback, aask, ask, check_ranker, instead
 from crossrank.remote.names import is_remote
 from crossrank.schedule import WAITING_MAX, Scheduler
+from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 from crossrank.work import Work
 
 
-class Reranker:
+class Reranker(Keeps):
     """A cross-encoder that is ready to rank. Share one between threads and event loops; calls at a time share batches.
 
     It can be pickled, and used after a fork.

@@ -30,13 +30,14 @@ from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
 from crossrank.remote.spec import Target, target_of
 from crossrank.remote.streams import Work, in_order, in_order_async, works
 from crossrank.remote.worker import Worker
+from crossrank.stage import Keeps
 from crossrank.types import Document, Ranker, Ranking
 
 TIMEOUT_S = 60.0
 CONCURRENCY = 16
 
 
-class RemoteReranker:
+class RemoteReranker(Keeps):
     """A reranker behind an API. Share one between threads and event loops; it can be used after a fork.
 
     Args:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.evaluate.retrieve import Bm25, _words
+from crossrank.evaluate.retrieve import Bm25
+from crossrank.retrieve.words import words_of
 
 
 class Lexical:
@@ -43,4 +44,4 @@ class _Scores(Bm25):
 
     def scores(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
         """By query, the score float32 [documents] of every document."""
-        return (self._scores(words) for words in _words(list(queries)))
+        return (self._scores(words) for words in words_of(list(queries)))
