@@ -4,6 +4,8 @@ import asyncio
 import copy
 import math
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -99,3 +101,21 @@ def test_concurrent_callers_share_batches(checkpoint: Callable[..., Path]) -> No
     alone = Reranker(str(checkpoint("bert")), long_documents="truncate", cache=None)
     for i, places in enumerate(asyncio.run(main())):
         assert [place.score for place in places] == alone.rank(f"query {i}", TEXTS).scores
+
+
+@pytest.mark.parametrize(
+    ("module", "framework", "extra"),
+    [
+        ("crossrank.integrations.langchain", "langchain_core", "langchain"),
+        ("crossrank.integrations.lancedb", "lancedb", "lancedb"),
+        ("crossrank.integrations.llamaindex", "llama_index", "llamaindex"),
+        ("crossrank.integrations.haystack", "haystack", "haystack"),
+        ("haystack_integrations.components.rankers.crossrank", "haystack", "haystack"),
+    ],
+)
+def test_a_framework_that_is_not_installed(module: str, framework: str, extra: str) -> None:
+    """Importing its integration says which command installs it."""
+    code = f"import sys; sys.modules[{framework!r}] = None; import {module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert "crossrank.errors.MissingExtra" in done.stderr
+    assert f"Run: pip install 'crossrank[{extra}]'" in done.stderr

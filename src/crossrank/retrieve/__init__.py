@@ -5,6 +5,7 @@ from crossrank.retrieve.calling import Calling
 from crossrank.retrieve.contract import Found, Passage, Retriever
 from crossrank.retrieve.fusion import Fused, reciprocal_ranks
 from crossrank.retrieve.pipeline import Pipeline, SearchHit, SearchResult
+from crossrank.stage import Stage
 
 __all__ = [
     "Bm25Index",
@@ -16,5 +17,6 @@ __all__ = [
     "Retriever",
     "SearchHit",
     "SearchResult",
+    "Stage",
     "reciprocal_ranks",
 ]
