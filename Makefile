@@ -6,7 +6,9 @@ PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint 
 DATA   ?= ../shared/data
 NATIVE := $(shell find native -type f)
 
-.PHONY: demo test check bench soak reproduce-mini verify-models clean system
+INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
+
+.PHONY: compat demo test check bench soak reproduce-mini verify-models clean system
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -27,6 +29,12 @@ bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a fold
 reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
 	$(VENV)/bin/crossrank train recipes/crossrank-mini-1.toml --data $(DATA) --resume
 	$(VENV)/bin/crossrank train recipes/crossrank-mini.toml --data $(DATA) --resume
+
+compat: $(VENV)/test.stamp     ## the integrations' tests with the newest and with the oldest versions that they declare
+	$(PY) -m pytest $(INTEGRATIONS)
+	rm -rf $(VENV)/oldest
+	$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --target $(VENV)/oldest -r tests/compat-oldest.txt
+	PYTHONPATH=$(CURDIR)/$(VENV)/oldest $(PY) -m pytest $(INTEGRATIONS)
 
 verify-models: $(VENV)/test.stamp  ## real weights against transformers, where a hub can be reached; MODELS names some
 	$(PY) scripts/verify_models.py $(MODELS)

@@ -7,6 +7,7 @@ from pathlib import Path
 import concurrency
 import cpu_peers
 import footprint
+import integrations
 import quality
 import speed
 import startup
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "footprint": ("Weight", "target", lambda _: footprint.measure()),
     "speed": ("Speed", "time / ours", speed.measure),
     "concurrency": ("Many callers", "time / ours, or target", concurrency.measure),
+    "integrations": ("Frameworks and search", "target", lambda _: integrations.measure()),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
     "quality": ("Exactness", "target", quality.measure),
 }

@@ -14,6 +14,8 @@ from crossrank.testing import tiny_checkpoint
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert")
 ENGINES = [(isa, precision) for isa in _native.isas() for precision in _native.precisions(isa)]  # all that this CPU has
 
+os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # before anything imports haystack
+
 settings.register_profile("fast", max_examples=25, deadline=None)
 settings.register_profile("soak", max_examples=2_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

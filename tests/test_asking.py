@@ -16,8 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asked import QUERY, TEXTS, Given, Lengths, Reversed
-from crossrank import CrossEncoder, Reranker
+from crossrank import CrossEncoder, Failover, Ranking, Reranker
+from crossrank.errors import NotFiniteError
 from crossrank.integrations.asking import Asking, best
+
+
+class Broken:
+    """Fails as a model whose numbers are none does."""
+
+    def rank(self, query: str, documents: list[str], **_: object) -> Ranking:
+        raise NotFiniteError("no numbers")
 
 
 def test_opened_once_by_whoever_asks_first() -> None:
@@ -76,6 +84,27 @@ def test_nan_is_last_in_input_order(scores: list[float]) -> None:
     assert sorted(place.at for place in places) == list(range(len(scores)))
     keys = [(math.isnan(p.score), 0 if math.isnan(p.score) else -p.score, p.at) for p in places]
     assert keys == sorted(keys)
+
+
+def test_what_has_no_score_says_so() -> None:
+    """A ranking in input order gives None, not a number, to those who write it down; the order stands."""
+    places = Asking(ranker=Failover([Broken(), "input-order"])).places(QUERY, TEXTS)
+    assert [(place.at, place.given) for place in places] == [(0, None), (1, None), (2, None), (3, None)]
+    assert best(places, None, 0.0) == []
+
+
+def test_a_ranker_that_can_only_be_awaited() -> None:
+    """Is awaited, and not asked in a thread; in time it is an error that says so."""
+
+    class Awaited:
+        async def arank(self, query: str, documents: list[str]) -> Ranking:
+            assert threading.current_thread() is threading.main_thread()
+            return Reversed().rank(query, documents)
+
+    asking = Asking(ranker=Awaited())
+    assert [place.at for place in asyncio.run(asking.aplaces(QUERY, TEXTS))] == [3, 2, 1, 0]
+    with pytest.raises(ValueError, match="Awaited can only be awaited"):
+        asking.places(QUERY, TEXTS)
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

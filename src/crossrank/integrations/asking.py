@@ -16,14 +16,28 @@ from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
 Pairs = Sequence[tuple[str, str]]
+METHODS = ("rank", "arank", "score", "predict")  # one of which is enough
 
 
 class Place(NamedTuple):
-    """One text's place: its position in the input, its score (NaN where there is none) and its logit if known."""
+    """One text's place.
+
+    Attributes:
+        at: position in the input.
+        score: as a number to sort and filter by: NaN where there is none.
+        logit: if it is known.
+        scored: False where the ranker gave none, as when a deadline came first.
+    """
 
     at: int
     score: float
     logit: float | None = None
+    scored: bool = True
+
+    @property
+    def given(self) -> float | None:
+        """The score as the ranker gave it."""
+        return self.score if self.scored else None
 
 
 class Asking:
@@ -71,6 +85,8 @@ class Asking:
         asked = as_it_stands(query, ranker)
         if _by_pairs(ranker):
             return _sorted(_scored(ranker, [(asked, text) for text in texts]))
+        if not hasattr(ranker, "rank"):
+            raise UsageError(f"{type(ranker).__name__} can only be awaited; use the asynchronous calls")
         return _last_things_last(ranker.rank(asked, texts))
 
     async def aplaces(self, query: str, texts: Sequence[str]) -> list[Place]:
@@ -117,7 +133,7 @@ def checked(ranker: Any) -> Any:
     Raises:
         ArgumentTypeError: it cannot.
     """
-    if isinstance(ranker, type) or not any(callable(getattr(ranker, m, None)) for m in ("rank", "score", "predict")):
+    if isinstance(ranker, type) or not any(callable(getattr(ranker, m, None)) for m in METHODS):
         raise ArgumentTypeError(
             f"ranker={ranker!r} cannot rank; give an object with rank(query, documents), or with score(pairs). "
             "The name of a model goes to model=."
@@ -132,7 +148,7 @@ def missing(framework: str, extra: str, exc: ImportError) -> MissingExtra:
 
 def _by_pairs(ranker: Any) -> bool:
     """Whether it is no ranker but a scorer of pairs. A CrossEncoder has a `rank` too, which gives dicts."""
-    return hasattr(ranker, "predict") or not hasattr(ranker, "rank")
+    return hasattr(ranker, "predict") or not (hasattr(ranker, "rank") or hasattr(ranker, "arank"))
 
 
 def _scored(ranker: Any, pairs: Pairs) -> list[float]:
@@ -160,6 +176,8 @@ def _sorted(scores: list[float]) -> list[Place]:
 
 
 def _last_things_last(ranking: Any) -> list[Place]:
-    places = [Place(h.index, math.nan if h.score is None else float(h.score), h.logit) for h in ranking]
+    places = [
+        Place(h.index, math.nan if h.score is None else float(h.score), h.logit, h.score is not None) for h in ranking
+    ]
     unscored = sorted((p for p in places if math.isnan(p.score)), key=lambda place: place.at)
     return [place for place in places if not math.isnan(place.score)] + unscored

@@ -112,11 +112,8 @@ class CrossEncoderRanker:
         return self._best(given, wanted, await self._asking.aplaces(*self._asked(query, given)), scale=scale_score)
 
     def _wanted(self, top_k: int | None, threshold: float | None) -> Wanted:
-        default = self.options
-        return Wanted.of(
-            default["top_k"] if top_k is None else top_k,
-            default["score_threshold"] if threshold is None else threshold,
-        )
+        told = self.options["top_k"], self.options["score_threshold"]
+        return Wanted.of(told[0] if top_k is None else top_k, told[1] if threshold is None else threshold)
 
     def _asked(self, query: str, documents: Sequence[Document]) -> tuple[str, list[str]]:
         fields, separator = self.options["meta_fields_to_embed"], self.options["embedding_separator"]
@@ -128,4 +125,4 @@ class CrossEncoderRanker:
         scale = self.options["scale_score"] if scale is None else scale
         marked = [place._replace(score=scaled(place, sigmoid=scale)) for place in places]
         kept = best(marked, wanted.top_k, wanted.threshold)
-        return {"documents": [replace(documents[place.at], score=place.score) for place in kept]}
+        return {"documents": [replace(documents[place.at], score=place.given) for place in kept]}

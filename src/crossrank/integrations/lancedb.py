@@ -118,7 +118,7 @@ class CrossEncoderReranker(Reranker):  # type: ignore[misc, unused-ignore]
     def _with(self, table: pa.Table, rows: Sequence[int], places: Sequence[Place]) -> pa.Table:
         order = [rows[place.at] for place in places]
         unread = sorted(set(range(len(table))) - set(order))
-        scores = pa.array([*(place.score for place in places), *(None for _ in unread)], pa.float32())
+        scores = pa.array([*(place.given for place in places), *(None for _ in unread)], pa.float32())
         dropped = [SCORE, *(SCORES_BEFORE if self.score == "relevance" else ())]
         kept = table.drop_columns([name for name in dropped if name in table.column_names])
         return kept.take(pa.array([*order, *unread], pa.int64())).append_column(SCORE, scores)

@@ -110,7 +110,7 @@ class CrossEncoderPostprocessor(BaseNodePostprocessor):
             node = given.node
             if self.keep_retrieval_score:
                 node = node.model_copy(update={"metadata": {**node.metadata, "retrieval_score": given.score}})
-            found.append(NodeWithScore(node=node, score=place.score))
+            found.append(NodeWithScore(node=node, score=place.given))
         return found
 
 

@@ -109,7 +109,7 @@ def _assemble(folder: Path, generation: str, portions: Sequence[tuple[str, list[
         raise UsageError("The corpus has no words to search for.")
     index = bm25s("search").BM25(k1=K1, b=B, method="lucene", backend="numpy")
     index.index((ids, vocabulary), show_progress=False)
-    index.save(str(part), show_progress=False)
+    index.save(str(part))
     np.save(part / STARTS, np.cumsum(starts).astype(np.int64))
     part.rename(folder / generation)
 

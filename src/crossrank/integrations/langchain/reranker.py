@@ -94,7 +94,7 @@ class CrossEncoderReranker(BaseDocumentCompressor):
     def _best(self, documents: Sequence[Document], places: list[Place]) -> list[Document]:
         return [
             (given := documents[place.at]).model_copy(
-                update={"metadata": {**given.metadata, "relevance_score": place.score}}
+                update={"metadata": {**given.metadata, "relevance_score": place.given}}
             )
             for place in best(places, self.top_n, self.threshold)
         ]
