@@ -128,6 +128,8 @@ def test_nothing_found(table: Any, folder: Path) -> None:
     assert asked.column_names[-1] == "_relevance_score"
     empty = table.search(query_type="hybrid").vector(VECTOR).text("zzzz").limit(3).rerank(CrossEncoderReranker())
     assert len(empty.to_arrow()) == 3  # one side is empty
+    both = table.search(query_type="hybrid").vector(VECTOR).text("zzzz").where("n > 99", prefilter=True)
+    assert len(both.rerank(reranker).to_arrow()) == 0
 
 
 def test_multivector(table: Any) -> None:

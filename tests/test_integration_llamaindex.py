@@ -129,7 +129,9 @@ def test_bad_input() -> None:
     for bad in ({"top_n": 0}, {"top_n": -1}, {"ranker": 3}):
         with pytest.raises(ValidationError):
             CrossEncoderPostprocessor(**bad)
-    with pytest.raises(TypeError, match=r"unexpected argument 'topn'. Allowed: .*top_n"):
+    with pytest.warns(UserWarning, match="trust_remote_code= has no effect in crossrank"):
+        CrossEncoderPostprocessor(2, "crossrank-mini", trust_remote_code=True)
+    with pytest.raises(TypeError, match=r"unexpected argument 'topn'. Did you mean 'top_n'"):
         CrossEncoderPostprocessor(topn=3)
     assert len(CrossEncoderPostprocessor(top_n=99).postprocess_nodes(nodes(), query_str="")) == 4
     post = CrossEncoderPostprocessor(top_n=None, ranker=Given(NAN, 1, NAN, 2))

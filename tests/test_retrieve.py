@@ -89,6 +89,26 @@ def test_fused_by_reciprocal_ranks(bundled: Reranker) -> None:
     assert (retriever >> bundled % 1).search(QUERY)[0].found.found_by == {"a": 2, "b": 3}
 
 
+def test_fused_retrievers_are_awaited_together() -> None:
+    """None waits for another to end, and the failure of one is the failure."""
+
+    async def main() -> list[Found]:
+        both, waiting = asyncio.Barrier(2), 5.0
+
+        async def meet(query: str, k: int) -> list[str]:
+            await asyncio.wait_for(both.wait(), waiting)
+            return TEXTS[:k]
+
+        return await Fused([Calling(asearch=meet, name="a"), Calling(asearch=meet, name="b")]).aretrieve(QUERY, 2)
+
+    async def broken(query: str, k: int) -> list[str]:
+        raise UsageError("no connection")
+
+    assert [dict(item.found_by) for item in asyncio.run(main())] == [{"a": 1, "b": 1}, {"a": 2, "b": 2}]
+    with pytest.raises(UsageError, match="no connection"):
+        asyncio.run(Fused([Calling(everything), Calling(asearch=broken, name="b")]).aretrieve(QUERY, 2))
+
+
 @pytest.mark.property
 @given(st.lists(st.permutations("abcdef"), min_size=1, max_size=4))
 def test_fusion_keeps_all_and_agreement(rankings: list[list[str]]) -> None:

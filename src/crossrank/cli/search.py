@@ -45,7 +45,13 @@ Examples:
 )
 @click.option("-m", "--model", metavar="MODEL", help="What reranks, as in crossrank rank; else the bundled model.")
 @click.option("--embedding-model", metavar="NAME", help="Retrieve by this sentence-transformers model's vectors too.")
-@click.option("--first-share", metavar="X", type=click.FloatRange(0, 1), default=0.0, help="See docs/search.md.")
+@click.option(
+    "--first-share",
+    metavar="X",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="How much the first stage's score counts beside the model's, 0 to 1.",
+)
 @click.option("--fields", metavar="A,B", help="Fields of objects and CSV rows that are searched, in this order.")
 @click.option(
     "--format", "file_format", type=click.Choice(FORMATS), help="Format of CORPUS, if its name does not tell."

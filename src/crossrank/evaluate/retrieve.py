@@ -24,12 +24,13 @@ class Bm25:
     """
 
     def __init__(self, corpus: Mapping[str, str]) -> None:
+        library = bm25s("eval")
         self._ids = list(corpus)
         self._place = {document: place for place, document in enumerate(self._ids)}
         words = words_of(list(corpus.values()))
         if not any(words):
             raise UsageError("The corpus has no words to search for; give --run or --pool instead of BM25.")
-        self._index = bm25s("eval").BM25(k1=K1, b=B, method="lucene", backend="numpy")
+        self._index = library.BM25(k1=K1, b=B, method="lucene", backend="numpy")
         self._index.index(words, show_progress=False)
 
     def search(self, queries: Mapping[str, str], k: int) -> dict[str, list[tuple[str, float]]]:

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from crossrank.compat.arguments import Ignored
 from crossrank.errors import ArgumentTypeError, UsageError
 from crossrank.integrations.asking import Asking, Place, best, checked, missing
+from crossrank.integrations.meaningless import LLAMAINDEX
 
 try:
     from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
@@ -41,16 +43,13 @@ class CrossEncoderPostprocessor(BaseNodePostprocessor):
     keep_retrieval_score: bool = False
     threshold: float | None = None
     max_length: int | None = Field(default=None, frozen=True)
-    trust_remote_code: bool = Field(default=False, description="Of the stock class; code is never run here.")
     ranker: Any = Field(default=None, exclude=True, frozen=True)
     _asking: Asking = PrivateAttr()
 
     def __init__(self, top_n: int | None = 2, model: str | None = None, **fields: Any) -> None:
-        if unknown := set(fields) - set(type(self).model_fields) - {"class_name"}:
-            raise ArgumentTypeError(
-                f"CrossEncoderPostprocessor() got an unexpected argument {min(unknown)!r}. "
-                f"Allowed: {', '.join(sorted(type(self).model_fields))}."
-            )
+        known = {*type(self).model_fields, "class_name"}
+        other = {name: fields.pop(name) for name in set(fields) - known}
+        Ignored().tell("CrossEncoderPostprocessor()", other, LLAMAINDEX, known)
         super().__init__(top_n=top_n, model=model, **fields)
         self._asking = Asking(self.model, self.ranker, device=self.device, max_length=self.max_length)
 

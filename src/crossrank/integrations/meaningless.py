@@ -5,6 +5,7 @@ LANCEDB = {
     "batch_size": "batches are planned by tokens",
     "model_kwargs": "give ranker=crossrank.Reranker(model, precision=...)",
 }
+LLAMAINDEX = {"trust_remote_code": "code of a checkpoint is never run"}
 HAYSTACK = {
     "trust_remote_code": "code of a checkpoint is never run",
     "token": "set HF_TOKEN in the environment",

@@ -29,6 +29,24 @@ async def aretrieved(retriever: Retriever, query: str, k: int) -> list[Found]:
     return _ready(retriever.name, await awaited(query, k), k)
 
 
+async def aretrieved_all(retrievers: Sequence[Retriever], query: str, k: int) -> dict[str, list[Found]]:
+    """What each of them finds, by name; all at the same time."""
+    import anyio
+
+    found: dict[str, list[Found]] = {}
+
+    async def ask(retriever: Retriever) -> None:
+        found[retriever.name] = await aretrieved(retriever, query, k)
+
+    try:
+        async with anyio.create_task_group() as group:
+            for retriever in retrievers:
+                group.start_soon(ask, retriever)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # the others were cancelled for it
+    return {retriever.name: found[retriever.name] for retriever in retrievers}
+
+
 def _ready(name: str, found: Sequence[Any], k: int) -> list[Found]:
     items = [item if isinstance(item, Found) else Found(item) for item in found[:k]]
     return [item if item.found_by else replace(item, found_by={name: rank}) for rank, item in enumerate(items, 1)]

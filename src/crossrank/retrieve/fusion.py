@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from crossrank.errors import UsageError
-from crossrank.retrieve.asked import aretrieved, retrieved
+from crossrank.retrieve.asked import aretrieved_all, retrieved
 from crossrank.retrieve.contract import Found, Retriever
 from crossrank.retrieve.pipeline import Pipes
 
@@ -67,8 +67,8 @@ class Fused(Pipes):
         return self._fused({r.name: retrieved(r, query, k) for r in self.retrievers}, k)
 
     async def aretrieve(self, query: str, k: int) -> list[Found]:
-        """As `retrieve`, awaitable."""
-        return self._fused({r.name: await aretrieved(r, query, k) for r in self.retrievers}, k)
+        """As `retrieve`, awaitable: all are asked at the same time."""
+        return self._fused(await aretrieved_all(self.retrievers, query, k), k)
 
     def _fused(self, rankings: Mapping[str, Sequence[Found]], k: int) -> list[Found]:
         return reciprocal_ranks(rankings, constant=self._constant, weights=self._weights)[:k]
