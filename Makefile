@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint 
 DATA   ?= ../shared/data
 NATIVE := $(shell find native -type f)
 
-.PHONY: demo test check bench soak reproduce-mini verify-models clean system
+.PHONY: demo test check bench soak reproduce-mini verify-models clean system system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -42,6 +42,9 @@ clean:                         ## remove everything that was made here
 system:
 	@scripts/system_packages.sh $(PYTHON)
 
+system-tests:
+	@scripts/system_packages.sh $(PYTHON) tests
+
 $(VENV)/base.stamp: constraints.txt | system
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) pip
@@ -53,7 +56,7 @@ $(VENV)/run.stamp: $(VENV)/base.stamp pyproject.toml $(NATIVE)
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp
+$(VENV)/test.stamp: $(VENV)/run.stamp | system-tests
 	@echo "Installing what the tests need, torch among it ..."
 	$(PIP) --group test
 	@touch $@

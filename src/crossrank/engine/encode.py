@@ -4,6 +4,7 @@ It knows the tokenizer and the pair template; not weights, batches or scores. Eq
 """
 
 import sys
+import time
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from tokenizers import Encoding, Tokenizer
 
 from crossrank.backends.contract import Row
 from crossrank.checkpoint.tokenizer import PairTemplate
+from crossrank.engine.cache import Recent, report
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments, Offsets, Windows, chunk, longest_first
 from crossrank.engine.pair import Pair, preview
 from crossrank.errors import DocumentError, QueryTooLongError
@@ -26,6 +28,9 @@ CHARACTERS_A_TOKEN = 8  # more than texts have on average
 TOKENS_TO_SPARE = 256  # between the last token that is read and the place where a text was broken off
 INSTRUCTIONS_MAX = 64  # whose templates are kept
 TEXTS_AT_ONCE = 1_024  # for the tokenizer: what it keeps of a text is far more than its ids
+REMEMBERED_BYTES = 64 * 2**20  # of texts with their tokens: about 50,000 passages
+REMEMBERED_TEXTS = 2**20
+ENTRY_BYTES = 512  # that a text and its tokens take beside their content
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,16 @@ class Tokens:
 Known = MutableMapping[str, Tokens]  # by text
 
 
+def token_cache(bytes_max: int = REMEMBERED_BYTES) -> Recent[str, Tokens]:
+    """What an encoder remembers of the texts it met: the last ones, bounded by bytes."""
+    return Recent(_size, bytes_max=bytes_max, entries_max=REMEMBERED_TEXTS)
+
+
+def _size(text: str, tokens: Tokens) -> int:
+    offsets = 0 if tokens.offsets is None else tokens.offsets.nbytes
+    return sys.getsizeof(text) + tokens.ids.nbytes + offsets + ENTRY_BYTES
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A pair's rows, one a window of its document, and what to report of the cut."""
@@ -114,6 +129,7 @@ class Encoder:
         config: how much a row may hold.
         asked_otherwise: whether the template holds another instruction than its authors'.
         instructed: makes the template for an instruction; None for a model that takes none.
+        recent: what was tokenised before; None tokenises every time.
     """
 
     tokenizer: Tokenizer
@@ -121,6 +137,7 @@ class Encoder:
     config: EncodeConfig
     instructed: Callable[[str], PairTemplate] | None = None
     asked_otherwise: bool = False
+    recent: "Recent[str, Tokens] | None" = None
     _fixed: dict[str, Fixed] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def _fixed_for(self, instruction: str) -> Fixed:
@@ -140,8 +157,22 @@ class Encoder:
         return {text: tokens[self.template.document + text] for text in distinct}
 
     def tokens(self, texts: Iterable[str]) -> dict[str, Tokens]:
-        """Each distinct text with its tokens, in one call of the tokenizer, which spreads it over the cores."""
+        """Each distinct text with its tokens; those of texts that were met lately are known."""
         distinct = list(dict.fromkeys(texts))
+        if self.recent is None:
+            return self._tokenised(distinct)
+        started = time.perf_counter()
+        tokens = self.recent.get_many(distinct)
+        seconds = time.perf_counter() - started
+        report("tokens", hits=len(tokens), misses=len(distinct) - len(tokens), seconds=seconds)
+        if fresh := [text for text in distinct if text not in tokens]:
+            new = self._tokenised(fresh)
+            self.recent.put_many(new)
+            tokens.update(new)
+        return tokens
+
+    def _tokenised(self, distinct: list[str]) -> dict[str, Tokens]:
+        """Tokens in one call of the tokenizer, which spreads it over the cores."""
         huge = max(HUGE_CHARACTERS, CHARACTERS_A_TOKEN * self.config.tokens_max)
         if self.config.truncation_side == "left" or self.config.cut_query:
             huge = sys.maxsize  # the end counts, or how long both texts are

@@ -8,21 +8,21 @@ import re
 import time
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from crossrank.backends.contract import Backend, BackendFacts
+from crossrank.backends.contract import Backend
 from crossrank.backends.onnx_files import onnx_files
 from crossrank.checkpoint.profile import ModelProfile, read_profile
-from crossrank.checkpoint.source import ONNX_WANTED, WANTED, locate
+from crossrank.checkpoint.source import locate
 from crossrank.checkpoint.tokenizer import load_tokenizer, prompt_template, read_template, with_answers
 from crossrank.checkpoint.weights import load_weights
-from crossrank.engine.cache import MemoryCache, ScoreCache
+from crossrank.engine.cache import ScoreCache, open_cache
 from crossrank.engine.choose import choose
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
-from crossrank.engine.encode import EncodeConfig, Encoder
+from crossrank.engine.encode import EncodeConfig, Encoder, token_cache
+from crossrank.engine.fingerprint import fingerprint
 from crossrank.engine.packed import packed_file
 from crossrank.engine.precision import kept
 from crossrank.engine.scorer import Scorer
@@ -31,8 +31,6 @@ from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageErro
 from crossrank.observe import ModelOpened, emit
 
 log = logging.getLogger("crossrank")
-
-CUTTING_VERSION = 1  # raised when engine/cut gives other windows, so that shared caches forget the old scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
     """
     _check(config)
     started = time.perf_counter()
+    cache = open_cache(config.cache)
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
     profile = read_profile(source.folder, source.name, template=config.template)
     check_instruction(profile, config.instruction)
@@ -92,19 +91,18 @@ def open_scorer(config: OpenConfig) -> Scorer:
         truncation_side=profile.truncation_side,
         cut_query=config.cut_query,
     )
+    tokens = None if cache is None else token_cache()
     if profile.prompt is None:
-        encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
+        encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode, recent=tokens)
     else:
         asked = partial(prompt_template, tokenizer, profile.prompt)
         otherwise = config.instruction is not None
-        encoder = Encoder(tokenizer, asked(config.instruction), encode, asked, asked_otherwise=otherwise)
+        encoder = Encoder(tokenizer, asked(config.instruction), encode, asked, asked_otherwise=otherwise, recent=tokens)
     backend = open_backend(config, profile, source.folder)
     log.info("opened %s: %s", source.name, backend.facts)
-    cache = MemoryCache() if config.cache == "memory" else config.cache
-    assert cache is None or not isinstance(cache, str), "bug: an unchecked cache spec"
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
-    identity = fingerprint(source.folder, encoder, backend.facts) if shared else b""
+    identity = fingerprint(source.folder, profile, encoder, backend.facts) if shared else b""
     scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder)
     if config.self_test:
         self_test(scorer)
@@ -198,21 +196,6 @@ def check_instruction(profile: ModelProfile, instruction: str | None) -> None:
         )
 
 
-def fingerprint(folder: Path, encoder: Encoder, facts: BackendFacts) -> bytes:
-    """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it."""
-    computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
-    digest = blake2b(repr((CUTTING_VERSION, encoder.config, encoder.template, computed_by)).encode(), digest_size=32)
-    files = (
-        (*WANTED, *ONNX_WANTED, *(f"onnx/{pattern}" for pattern in ONNX_WANTED)) if facts.backend == "onnx" else WANTED
-    )
-    for file in sorted({file for pattern in files for file in folder.glob(pattern)}):
-        digest.update(f"{file.relative_to(folder)}:{file.stat().st_size}:".encode())
-        with file.open("rb") as content:
-            while block := content.read(1 << 20):
-                digest.update(block)
-    return digest.digest()
-
-
 def checked_length(max_length: int | None, profile: ModelProfile) -> int:
     """The tokens of a row: what is asked for, at most what the model can read, which is the default."""
     if max_length is None:
@@ -238,11 +221,6 @@ def _check(config: OpenConfig) -> None:
             raise UsageError(f"{name}={value!r} is not available in this version; allowed: {', '.join(allowed)}")
     for name in COUNTS:
         _check_count(name, getattr(config, name))
-    cache: Any = config.cache
-    if not (cache is None or cache == "memory" or (isinstance(cache, ScoreCache) and not isinstance(cache, str))):
-        raise UsageError(
-            f"cache={cache!r} is not available in this version; allowed: 'memory', None, or a ScoreCache object"
-        )
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -3,7 +3,6 @@
 It knows pairs, tokens and logits; not documents, rankings, HTTP or which backend it runs on.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending, Row
 from crossrank.checkpoint.profile import ModelProfile
-from crossrank.engine.cache import ScoreCache, cache_key
+from crossrank.engine.cache import Guarded, cache_keys
 from crossrank.engine.encode import Encoded, Encoder, Tokens
 from crossrank.engine.head import activate, read
 from crossrank.engine.pair import Pair, Scored, preview
@@ -78,7 +77,7 @@ class Scorer:
     profile: ModelProfile
     encoder: Encoder
     backend: Backend
-    cache: ScoreCache | None
+    cache: Guarded | None
     identity: bytes
     folder: Path = Path()
 
@@ -99,10 +98,10 @@ class Scorer:
         """What the cache knows of these pairs."""
         if self.cache is None:
             return {}
-        keys = {cache_key(self.identity, pair): pair for pair in dict.fromkeys(pairs)}
-        found = self.cache.get_many(list(keys))
-        # A cache that comes from outside may hold anything; what is no number is scored anew.
-        return {keys[key]: scored for key, scored in found.items() if math.isfinite(scored.logit)}
+        distinct = list(dict.fromkeys(pairs))
+        keys = cache_keys(self.identity, distinct)
+        found = self.cache.get_many(keys)
+        return {pair: found[key] for key, pair in zip(keys, distinct, strict=True) if key in found}
 
     def begin(
         self,
@@ -189,7 +188,7 @@ class Scorer:
 
     def _remember(self, scored: Mapping[Pair, Scored]) -> None:
         if self.cache is not None and scored:
-            self.cache.put_many({cache_key(self.identity, pair): result for pair, result in scored.items()})
+            self.cache.put_many(dict(zip(cache_keys(self.identity, scored), scored.values(), strict=True)))
 
 
 def _known(logits: Logits) -> Pending:

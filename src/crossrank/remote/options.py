@@ -9,7 +9,7 @@ from operator import index as as_index
 from typing import Any, TypeVar
 
 from crossrank.arguments import check_number
-from crossrank.engine.cache import MemoryCache, ScoreCache
+from crossrank.engine.cache import Guarded, open_cache
 from crossrank.errors import ArgumentTypeError, UsageError
 from crossrank.remote.costs import Price
 from crossrank.remote.limits import Limits
@@ -28,7 +28,7 @@ class RemoteOptions:
     concurrency: int
     limits: Limits | None
     price: Price | None
-    cache: ScoreCache | None
+    cache: Guarded | None
     instruction: str | None
     fallback: Ranker | None
     cost_max_usd: float | None
@@ -42,7 +42,7 @@ class RemoteOptions:
             concurrency=_count("concurrency", given["concurrency"]),
             limits=_instance("limits", given["limits"], Limits),
             price=_instance("price", given["price"], Price),
-            cache=_cache(given["cache"]),
+            cache=open_cache(given["cache"]),
             instruction=check_instruction(given["instruction"]),
             fallback=_ranker(given["fallback"]),
             cost_max_usd=None if given["cost_max_usd"] is None else _positive("cost_max_usd", given["cost_max_usd"]),
@@ -81,14 +81,6 @@ def _instance(name: str, value: Any, kind: type[T]) -> T | None:
     if value is None or isinstance(value, kind):
         return value
     raise ArgumentTypeError(f"{name} must be a crossrank.remote.{kind.__name__}, not {type(value).__name__}")
-
-
-def _cache(cache: Any) -> ScoreCache | None:
-    if cache is None or isinstance(cache, ScoreCache):
-        return cache
-    if cache == "memory":
-        return MemoryCache()
-    raise UsageError(f"cache={cache!r} is not known; give 'memory', a ScoreCache, or None for none")
 
 
 def _ranker(fallback: Any) -> Ranker | None:

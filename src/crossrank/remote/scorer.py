@@ -5,12 +5,12 @@ It knows texts, calls and items; not the caller's documents, nor rankings. It li
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from crossrank.engine.cache import MemoryCache, cache_key
+from crossrank.engine.cache import cache_keys
 from crossrank.engine.pair import Pair, Scored
 from crossrank.errors import DeadlineError, QueryTooLongError, UsageError
 from crossrank.remote.client import Client
@@ -152,22 +152,23 @@ class RemoteScorer:
         price = self._options.price or self._target.price
         return price.nanousd(search_units=answer.search_units, tokens=answer.tokens) if price else None
 
-    def _keys(self, route: Route, asked: Asked, texts: Iterable[str]) -> dict[str, bytes]:
+    def _keys(self, route: Route, asked: Asked, texts: Sequence[str]) -> dict[str, bytes]:
         """The cache's keys by text; none where a score depends on the other documents."""
         if self._options.cache is None or (route.model or "").startswith(route.vendor.listwise or ("\0",)):
             return {}
         how = (route.dialect.name, route.url, route.model, asked.raw, asked.fields)
         model = blake2b(repr(how).encode(), digest_size=16).digest()
         instruction = asked.instruction or ""
-        return {text: cache_key(model, Pair(asked.query, text, instruction)) for text in texts}
+        keys = cache_keys(model, (Pair(asked.query, text, instruction) for text in texts))
+        return dict(zip(texts, keys, strict=True))
 
     async def _recall(self, keys: Mapping[str, bytes]) -> dict[str, Item]:
         cache = self._options.cache
         if cache is None or not keys:
             return {}
         wanted = list(keys.values())
-        in_memory = isinstance(cache, MemoryCache)  # others may wait for a disk or a network, and so get a thread
-        known = cache.get_many(wanted) if in_memory else await asyncio.to_thread(cache.get_many, wanted)
+        # What may wait for a disk or a network gets a thread.
+        known = await asyncio.to_thread(cache.get_many, wanted) if cache.waits else cache.get_many(wanted)
         return {text: Item(0, known[key].logit) for text, key in keys.items() if key in known}
 
     async def _remember(self, items: Mapping[bytes, Item]) -> None:
@@ -175,10 +176,10 @@ class RemoteScorer:
         if cache is None or not items:
             return
         scored = {key: Scored(item.score, 0, truncated=False, passage=(0, 0), cost=0) for key, item in items.items()}
-        if isinstance(cache, MemoryCache):
-            cache.put_many(scored)
-        else:
+        if cache.waits:
             await asyncio.to_thread(cache.put_many, scored)
+        else:
+            cache.put_many(scored)
 
 
 def _check(asked: Asked, route: Route, limits: Limits) -> None:
