@@ -24,12 +24,14 @@ BUSY_S = 1.0  # the longest wait for another process
 KEYS_AT_ONCE = 500  # in a statement
 EVICTED_MIN = 512  # entries: the oldest go in batches
 
+MAGIC = b"SQLite format 3\0"
 APPLICATION_ID = 0x63726B31  # "crk1": tells our files from others'
 SCHEMA = (  # numbered as they come: the oldest entries have the lowest numbers, without gaps
     "CREATE TABLE IF NOT EXISTS scores (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, record BLOB NOT NULL)",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
+ENDS = "SELECT (SELECT min(number) FROM scores), (SELECT max(number) FROM scores)"  # both at once would read all
 PUT = "INSERT INTO scores (key, record) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET record = excluded.record"
 
 
@@ -52,10 +54,7 @@ class SqliteCache:
         self._file = Path(file).expanduser().absolute()  # the same for whoever unpickles it elsewhere
         self._bytes_max = bytes_max
         self._entries_max = max(1, bytes_max // ENTRY_BYTES)
-        if not self._file.parent.is_dir():
-            raise UsageError(f"cache: there is no folder {str(self._file.parent)!r}; make it, or name another file")
-        if self._file.is_dir():
-            raise UsageError(f"cache: {str(self._file)!r} is a folder; name a file in it")
+        _check(self._file)
         quiet_at_forks(self)
         with suppress(sqlite3.Error), self._opened():  # what the caller cannot mend is found again, and said, at use
             pass
@@ -92,7 +91,7 @@ class SqliteCache:
         with self._opened() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(PUT, records)
-            oldest, newest = connection.execute("SELECT min(number), max(number) FROM scores").fetchone()
+            oldest, newest = connection.execute(ENDS).fetchone()
             if (surplus := newest - oldest + 1 - self._entries_max) > 0:
                 # At most twice as many as come in: a file that was larger shrinks without a long stop.
                 leaving = min(max(EVICTED_MIN, 2 * len(records)), surplus + self._entries_max // 8)
@@ -140,6 +139,17 @@ class SqliteCache:
                 raise
 
 
+def _check(file: Path) -> None:
+    """Raise for what can be no cache; SQLite itself would write over a file of a few bytes."""
+    if not file.parent.is_dir():
+        raise UsageError(f"cache: there is no folder {str(file.parent)!r}; make it, or name another file")
+    if file.is_dir():
+        raise UsageError(f"cache: {str(file)!r} is a folder; name a file in it")
+    with suppress(OSError), file.open("rb") as content:
+        if content.read(len(MAGIC)) not in (b"", MAGIC):
+            raise UsageError(f"cache: {str(file)!r} is not a SQLite file; name another, or remove it")
+
+
 def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
@@ -152,12 +162,7 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, file: Path) -> None:
     """Make the table where there is none; a file of an older version starts anew."""
-    try:
-        (mark,) = connection.execute("PRAGMA application_id").fetchone()
-    except sqlite3.DatabaseError as exc:
-        if exc.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
-            raise
-        raise UsageError(f"cache: {str(file)!r} is not a SQLite file; name another, or remove it") from exc
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if mark == APPLICATION_ID and version > VERSION:
         raise UsageError(f"cache: {str(file)!r} was made by a newer crossrank (layout {version}); name another file")
