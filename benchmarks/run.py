@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import caching
 import concurrency
 import cpu_peers
 import footprint
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "speed": ("Speed", "time / ours", speed.measure),
     "concurrency": ("Many callers", "time / ours, or target", concurrency.measure),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
+    "caching": ("Caches", "target", lambda _: caching.measure()),
     "quality": ("Exactness", "target", quality.measure),
 }
 NEED_DATA = ("speed", "concurrency", "peers", "quality")
