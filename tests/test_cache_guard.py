@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from crossrank import Reranker
-from crossrank.engine.cache import Found, Guarded, MemoryCache, cache_key, open_cache
+from crossrank.engine.cache import Guarded, MemoryCache, cache_key, open_cache
 from crossrank.engine.cache.guard import RETRY_AFTER_S
 from crossrank.engine.cache.sqlite import SqliteCache
 from crossrank.engine.pair import Pair, Scored
 from crossrank.errors import ArgumentTypeError, UsageError
+from crossrank.observe import CacheAsked, subscribe
 
 QUERY, DOCUMENTS = "quick fox", ["The quick brown fox.", "Zebras jump.", "The lazy dog.", "Monty Python."]
 
@@ -101,20 +102,22 @@ def test_a_cache_that_failed_is_tried_again(caplog: pytest.LogCaptureFixture) ->
     assert "tried again every 30 s" in warned[0]
 
 
-def test_what_was_asked_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The tier, hits, misses, and the age of the oldest hit where the tier knows."""
+def test_what_was_asked_is_an_event(tmp_path: Path) -> None:
+    """The tier, hits, misses, and the age of the oldest hit where the tier knows; a failure is a miss."""
+    events: list[Any] = []
+    unsubscribe = subscribe(events.append)
     cache = SqliteCache(tmp_path / "scores.db")
     guarded = Guarded(cache)
     guarded.put_many({key(1): scored(1.0)})
-    with caplog.at_level(logging.DEBUG, "crossrank"):
-        guarded.get_many([key(1), key(2)])
-    assert "cache sqlite: 1 hits, 1 misses" in caplog.text
-    found = cache.get_many([key(1)])
-    assert isinstance(found, Found)
-    assert found.age_s is not None
-    assert 0 <= found.age_s < 300
-    assert cache.get_many([key(2)]).age_s is None
+    guarded.get_many([key(1), key(2)])
+    guarded.get_many([key(2)])
+    Guarded(Broken(OSError())).get_many([key(1)])
+    unsubscribe()
     cache.close()
+    seen = [(event.tier, event.hits, event.misses, event.age_s is None) for event in events]
+    assert seen == [("sqlite", 1, 1, False), ("sqlite", 0, 1, True), ("Broken", 0, 1, True)]
+    assert 0 <= events[0].age_s < 300
+    assert all(isinstance(event, CacheAsked) and 0 <= event.seconds < 60 for event in events)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.engine.encode import EncodeConfig, Encoder, token_cache
+from crossrank.engine.open import OpenConfig, open_scorer
 from crossrank.engine.pair import Pair
+from crossrank.observe import subscribe
 
 TEXT = st.text(max_size=60) | st.text(alphabet="abc dé.北[]SEP<s>/", max_size=400)
 DOCUMENTS = [f"The quick brown fox jumps over {i} lazy dogs." for i in range(50)]
@@ -120,8 +122,18 @@ def test_threads_and_forks(checkpoint: Callable[..., Path]) -> None:
 def test_no_cache_keeps_nothing(checkpoint: Callable[..., Path]) -> None:
     """`cache=None` turns both caches off; any other keeps tokens in memory."""
     for cache, kept in ((None, False), ("memory", True)):
-        with Reranker(str(checkpoint("bert")), cache=cache) as reranker:
-            reranker.rank("fox", DOCUMENTS)
-            recent = reranker._scorer.encoder.recent  # type: ignore[union-attr]
-            assert (recent is not None) == kept
-            assert not kept or len(recent) > len(DOCUMENTS)  # type: ignore[arg-type]
+        scorer = open_scorer(OpenConfig(str(checkpoint("bert")), cache=cache))
+        scorer.score([Pair("fox", document) for document in DOCUMENTS])
+        assert (scorer.encoder.recent is not None) == kept
+        assert not kept or len(scorer.encoder.recent) > len(DOCUMENTS)  # type: ignore[arg-type]
+
+
+def test_what_was_known_is_an_event(checkpoint: Callable[..., Path]) -> None:
+    """Texts met before and not, of one call."""
+    encoder, _ = open_encoder(checkpoint("bert"))
+    events: list[Any] = []
+    unsubscribe = subscribe(events.append)
+    encoder.tokens(["a", "b"])
+    encoder.tokens(["b", "c", "b"])
+    unsubscribe()
+    assert [(event.tier, event.hits, event.misses) for event in events] == [("tokens", 0, 2), ("tokens", 1, 1)]
