@@ -61,7 +61,8 @@ class Reranker:
             bge-reranker-v2-gemma); an error for others.
         template: how such a model is asked, where its name and files do not tell: "qwen3-reranker", "mxbai-rerank-v2"
             or "bge-reranker-gemma".
-        cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
+        cache: where scores are kept: "memory" of this process, "sqlite:///file", "redis://host:port/database", a
+            `ScoreCache` of yours; None keeps neither scores nor tokens. See docs/caching.md.
         revision: branch, tag or commit of a model on the hub.
         compile: whether torch.compile makes the kernels, for packed attention on a GPU; the first calls take long.
         fallback: what answers `rank` where this one fails: another ranker, or "input-order" for the documents as they

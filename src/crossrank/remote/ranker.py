@@ -48,7 +48,7 @@ class RemoteReranker:
         retry: how often a failed call is tried again, and after what waits.
         concurrency: calls that are under way at a time; more wait.
         instruction: what the model shall understand by relevance, for vendors that take one.
-        cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing. What is known costs nothing.
+        cache: where scores are kept, as in `Reranker`; None keeps nothing. What is known costs nothing.
         limits: of one call, in place of the vendor's documented ones.
         price: for the estimate of costs, in place of the table's.
         fallback: a ranker that answers where the vendor fails or comes too late.
