@@ -159,7 +159,7 @@ class Encoder:
     def tokens(self, texts: Iterable[str]) -> dict[str, Tokens]:
         """Each distinct text with its tokens; those of texts that were met lately are known."""
         distinct = list(dict.fromkeys(texts))
-        if self.recent is None:
+        if self.recent is None or not distinct:
             return self._tokenised(distinct)
         started = time.perf_counter()
         tokens = self.recent.get_many(distinct)

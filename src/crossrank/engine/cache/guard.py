@@ -47,6 +47,8 @@ class Guarded:
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Scored]:
         """What is known of these keys."""
+        if not keys:
+            return {}
         started = time.perf_counter()
         age_s: float | None = None
 
@@ -56,10 +58,10 @@ class Guarded:
             age_s = found.age_s if isinstance(found, Found) else None
             return {key: found[key] for key in keys if key in found and _sound(found[key])}
 
-        known = self._tried(asked) if keys else None
+        known = self._tried(asked) or {}
         seconds = time.perf_counter() - started
-        report(self.tier, hits=len(known or ()), misses=len(keys) - len(known or ()), seconds=seconds, age_s=age_s)
-        return known or {}
+        report(self.tier, hits=len(known), misses=len(keys) - len(known), seconds=seconds, age_s=age_s)
+        return known
 
     def put_many(self, scored: Mapping[bytes, Scored]) -> None:
         """Remember these, if that is possible."""
