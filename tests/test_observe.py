@@ -169,7 +169,7 @@ def test_a_remote_ranking_is_one_event(server: Server, events: list[Event]) -> N
 def test_a_failed_ranking_is_one_event_too(server: Server, events: list[Event], bundled: Reranker) -> None:
     """With the class of the error, the tries, and what was billed before it; a fallback answers for itself."""
     retry = Retry(retries=1, first_s=0.001)
-    with opened(server, price=PRICE, retry=retry, cost_max_usd=0.001, concurrency=1) as reranker:
+    with opened(server, price=PRICE, retry=retry, cost_max_usd=0.002, concurrency=1) as reranker:
         server.faults.extend([Fault(status=500), Fault(status=500)])
         with pytest.raises(VendorError):
             reranker.rank("ab", ["a"])

@@ -9,9 +9,11 @@ import click
 
 from crossrank.arguments import ThresholdOn, check_query
 from crossrank.checkpoint.prompts import PROMPTS
+from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
 from crossrank.cli.show import print_json, print_tsv
+from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.engine.open import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.remote.names import is_remote
@@ -71,6 +73,7 @@ Examples:
     default="auto",
     help="What the model computes in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
 )
+@spending_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(
@@ -92,6 +95,8 @@ def command(
     threads: int | None,
     device: str,
     precision: str,
+    max_cost: float | None,
+    price: str | None,
     as_json: bool,
     as_table: bool,
 ) -> None:
@@ -106,6 +111,8 @@ def command(
     if as_json and as_table:
         raise click.UsageError("--json and --table exclude each other.")
     check_query(query, "QUERY")
+    name = model or BUNDLED
+    spending = Spending.of([model], max_cost, price)
     wanted = None if fields is None else [field.strip() for field in fields.split(",") if field.strip()]
     documents = _read(query, file, file_format, wanted)
     local = model is None or Path(model).is_dir()  # a download shows its own progress
@@ -120,6 +127,7 @@ def command(
         "precision": precision,
         "calibration": calibration,
     }
+    options |= spending.options()
     # Only what was given: a remote reranker has other options, and names those that it does not have.
     given: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}
     if calibration == "none":
@@ -131,7 +139,7 @@ def command(
     on: dict[str, Any] = {} if threshold_on == "score" else {"threshold_on": threshold_on}
     with waiting("Opening the model") if local else nullcontext():
         reranker = Reranker(model, cache=None, **given)
-    with reranker, waiting(f"Ranking {len(documents):,} documents"):
+    with reranker, spending_told({name: reranker}), waiting(f"Ranking {len(documents):,} documents"):
         ranking = reranker.rank(query, documents, top_k=top_k, threshold=threshold, **on)
     if as_json:
         print_json(ranking)

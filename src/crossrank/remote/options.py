@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from crossrank.arguments import check_number
 from crossrank.engine.cache import Guarded, open_cache
 from crossrank.errors import ArgumentTypeError, UsageError
+from crossrank.remote.budget import Budget
 from crossrank.remote.costs import Price
 from crossrank.remote.limits import Limits
 from crossrank.remote.retry import Retry
@@ -31,7 +32,7 @@ class RemoteOptions:
     cache: Guarded | None
     instruction: str | None
     fallback: Ranker | None
-    cost_max_usd: float | None
+    budget: Budget | None
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> "RemoteOptions":
@@ -45,7 +46,7 @@ class RemoteOptions:
             cache=open_cache(given["cache"]),
             instruction=check_instruction(given["instruction"]),
             fallback=_ranker(given["fallback"]),
-            cost_max_usd=None if given["cost_max_usd"] is None else _positive("cost_max_usd", given["cost_max_usd"]),
+            budget=_budget(given["cost_max_usd"]),
         )
 
 
@@ -63,6 +64,10 @@ def _positive(name: str, value: Any) -> float:
     if not math.isfinite(number) or number <= 0:
         raise UsageError(f"{name}={value} leaves nothing; give a number above 0")
     return number
+
+
+def _budget(value: Any) -> Budget | None:
+    return value if value is None or isinstance(value, Budget) else Budget(_positive("cost_max_usd", value))
 
 
 def _count(name: str, value: Any) -> int:

@@ -19,15 +19,15 @@ from crossrank.errors import ClosedError, DeadlineError, RemoteError, UsageError
 from crossrank.explain import Explanation, Unit, explain
 from crossrank.observe.watch import Watch
 from crossrank.progress import ranking_bar
+from crossrank.remote.budget import Budget
 from crossrank.remote.costs import NANO, Price
-from crossrank.remote.failures import BudgetError
 from crossrank.remote.limits import Limits
 from crossrank.remote.loop import CLOSED, all_or_error
 from crossrank.remote.options import RemoteOptions, check_instruction
 from crossrank.remote.questions import Question, by_query, scores_of
 from crossrank.remote.retry import Retry
 from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
-from crossrank.remote.spec import Target, target_of
+from crossrank.remote.spec import RemoteFacts, Target, target_of
 from crossrank.remote.streams import Work, in_order, in_order_async, works
 from crossrank.remote.worker import Worker
 from crossrank.types import Document, Ranker, Ranking
@@ -52,7 +52,8 @@ class RemoteReranker:
         limits: of one call, in place of the vendor's documented ones.
         price: for the estimate of costs, in place of the table's.
         fallback: a ranker that answers where the vendor fails or comes too late.
-        cost_max_usd: estimated dollars after which nothing more is sent; calls then under way are paid all the same.
+        cost_max_usd: dollars that this object may spend, by estimate: a query that would go beyond is not sent. A
+            `Budget` is shared by all that are given it.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken; there is no key.
@@ -74,7 +75,7 @@ class RemoteReranker:
         limits: Limits | None = None,
         price: Price | None = None,
         fallback: Ranker | None = None,
-        cost_max_usd: float | None = None,
+        cost_max_usd: float | Budget | None = None,
     ) -> None:
         self._target: Target = target_of(model, api_key=api_key, base_url=base_url, dialect=dialect)
         self._model = model
@@ -94,7 +95,9 @@ class RemoteReranker:
         }
         self._options = options = RemoteOptions.of(self._given)
         if cost_max_usd is not None and (options.price or self._target.price) is None:
-            raise UsageError(f"cost_max_usd was given, but no price of {model!r} is known; give price=Price(...) too")
+            raise UsageError(
+                f"cost_max_usd was given, but no price of {model!r} is known; give price=Price(...) too, or --price"
+            )
         target = self._target  # the worker must not hold this object, or nothing would ever be collected
         self._worker = Worker(lambda: RemoteScorer(target, options))
         self._spent: dict[str, int] = {}
@@ -125,7 +128,7 @@ class RemoteReranker:
             UsageError, ArgumentTypeError: a value or type that cannot be taken; items are named by their index.
             VendorError: the vendor refuses, fails, or answers nonsense.
             DeadlineError: the deadline passed before there was any score.
-            BudgetError: `cost_max_usd` is spent.
+            BudgetError: this would cost more than what is left of `cost_max_usd`; nothing is sent.
         """
         question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
         try:
@@ -199,6 +202,11 @@ class RemoteReranker:
         asked, checked = by_query(pairs, self._options.instruction, raw=raw)
         with Watch(self._model, "score", len(checked)) as watch:
             return scores_of(checked, await (await self._worker.aopened())[0].arun(self._scored(asked, watch)))
+
+    @property
+    def facts(self) -> RemoteFacts:
+        """Who is asked, where, and how."""
+        return self._target.facts
 
     @property
     def spent(self) -> dict[str, int]:
@@ -297,11 +305,6 @@ class RemoteReranker:
     async def _outcome(self, asked: Asked, watch: Watch) -> Outcome:
         if not asked.texts:
             return Outcome(usage={"pairs": 0, "cached": 0})
-        if self._options.cost_max_usd is not None and self.spent_usd >= self._options.cost_max_usd:
-            raise BudgetError(
-                f"{self.spent_usd:.4f} dollars are spent, by estimate, of cost_max_usd={self._options.cost_max_usd:g}; "
-                "nothing more is sent. Raise it, or open a new RemoteReranker."
-            )
         outcome = Outcome()
         try:
             await self._worker.opened()[1].score(asked, outcome)

@@ -5,7 +5,8 @@ It knows texts, calls and items; not the caller's documents, nor rankings. It li
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -84,6 +85,7 @@ class RemoteScorer:
             UsageError: something is asked that the vendor does not have.
             VendorError: a call failed, or was answered with nonsense.
             DeadlineError: the deadline passed before there was any score.
+            BudgetError: the calls would cost more than what is left; none is sent.
         """
         route = await self._found(asked.deadline)
         _check(asked, route, self._limits(route))
@@ -96,8 +98,10 @@ class RemoteScorer:
         outcome.count(cached=len(outcome.items))
         fresh = [text for text in wanted if text not in outcome.items]
         parts = split(asked.query, fresh, self._limits(route))
-        calls = [self._part(route, asked, fresh[part.start : part.stop], outcome, keys) for part in parts]
-        late = [error for error in await all_or_error(calls) if error is not None]
+        texts = [fresh[part.start : part.stop] for part in parts]
+        with self._reserved(asked.query, texts, outcome):
+            calls = [self._part(route, asked, some, outcome, keys) for some in texts]
+            late = [error for error in await all_or_error(calls) if error is not None]
         outcome.count(pairs=0)
         if late and not outcome.items:
             raise late[0]
@@ -147,6 +151,20 @@ class RemoteScorer:
         outcome.count(tokens=answer.tokens, search_units=answer.search_units, cost_nanousd=self._cost(answer))
         await self._remember({keys[text]: item for text, item in found.items() if text in keys})
         return None
+
+    @contextmanager
+    def _reserved(self, query: str, calls: Sequence[Sequence[str]], outcome: Outcome) -> Iterator[None]:
+        """All calls of a query go out, or none: half a ranking would be money for nothing."""
+        budget, price = self._options.budget, self._options.price or self._target.price
+        if budget is None or price is None:
+            yield
+            return
+        expected = sum(price.expected_nanousd(query, texts) for texts in calls)
+        budget.reserve(expected)
+        try:
+            yield
+        finally:
+            budget.settle(expected, outcome.usage.get("cost_nanousd", 0))
 
     def _cost(self, answer: Answer) -> int | None:
         price = self._options.price or self._target.price
