@@ -98,7 +98,7 @@ def open_model(model: str, local: Local, spending: Mapping[str, Any]) -> Reranke
         return Reranker(model, cache=None, **asdict(local))
 
 
-def identity(model: str, max_length: int | None, ranker: Reranker) -> str:
+def identity(model: str, max_length: int | None, ranker: Reranker, revision: str | None = None) -> str:
     """What the model's results depend on: its files, how texts are cut, what computes it, crossrank's version.
 
     Of a remote one it is who is asked, where, and how; not the version, for results are paid for.
@@ -106,7 +106,7 @@ def identity(model: str, max_length: int | None, ranker: Reranker) -> str:
     facts = ranker.facts
     if is_remote(model):
         return repr(facts)
-    folder = locate(model).folder
+    folder = locate(model, revision=revision).folder
     computed_by = (facts.backend, facts.device, facts.precision)
     digest = blake2b(repr((__version__, max_length, computed_by)).encode(), digest_size=16)
     for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):

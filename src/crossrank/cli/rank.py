@@ -1,7 +1,9 @@
 """`crossrank rank QUERY FILE`: the documents of a file in order of relevance, for a person or for a program."""
 
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import click
 from crossrank.arguments import ThresholdOn, check_query
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import BUNDLED
+from crossrank.cli.bulk_options import Files, bulk_options
 from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
 from crossrank.cli.show import print_json, print_tsv
@@ -27,12 +30,13 @@ Examples:
   crossrank rank "who created python" docs.txt
   crossrank rank "who created python" docs.jsonl --fields title,text --top-k 5
   grep -ih python notes/* | crossrank rank "who created python" - --json
+  crossrank rank --queries queries.jsonl --candidates bm25.trec --corpus corpus.jsonl -o ranked.jsonl
 """
 
 
 @click.command("rank", epilog=EXAMPLES)
-@click.argument("query")
-@click.argument("file", metavar="FILE")
+@click.argument("query", required=False)
+@click.argument("file", metavar="FILE", required=False)
 @click.option("-k", "--top-k", metavar="N", type=click.IntRange(min=1), help=TOP_K)
 @click.option("--threshold", metavar="SCORE", type=float, help="Show only hits with at least this score.")
 @click.option(
@@ -52,7 +56,12 @@ Examples:
     "--template", type=click.Choice(list(PROMPTS)), help="How such a model is asked, if its name and files do not tell."
 )
 @click.option("--fields", metavar="A,B", help="Fields of objects and CSV rows that the model reads, in this order.")
-@click.option("--format", "file_format", type=click.Choice(FORMATS), help="Format of FILE, if its name does not tell.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice([*FORMATS, "trec"]),
+    help="Format of FILE, if its name does not tell; with --queries, of the output: jsonl or trec.",
+)
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
 @click.option(
     "--long-documents",
@@ -74,11 +83,12 @@ Examples:
     help="What the model computes in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
 )
 @spending_options
+@bulk_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(
-    query: str,
-    file: str,
+    query: str | None,
+    file: str | None,
     *,
     top_k: int | None,
     threshold: float | None,
@@ -99,6 +109,7 @@ def command(
     price: str | None,
     as_json: bool,
     as_table: bool,
+    **bulk: Any,
 ) -> None:
     """Rank the documents of FILE by relevance to QUERY.
 
@@ -107,15 +118,15 @@ def command(
 
     On a terminal the answer is a table; in a pipe it is a line a hit, with tabs between rank, score, index (from 0)
     and text; with --json it is one JSON document.
+
+    With --queries, --candidates and --corpus, many queries are ranked: a line of JSON a query, or a TREC run. With -o,
+    a command that was interrupted goes on where it stopped when it is given again.
     """
-    if as_json and as_table:
-        raise click.UsageError("--json and --table exclude each other.")
-    check_query(query, "QUERY")
-    name = model or BUNDLED
+    files = Files.of(query, bulk)
+    if as_json + as_table + (files is not None) > 1:
+        raise click.UsageError("--json, --table and --queries exclude each other.")
     spending = Spending.of([model], max_cost, price)
     wanted = None if fields is None else [field.strip() for field in fields.split(",") if field.strip()]
-    documents = _read(query, file, file_format, wanted)
-    local = model is None or Path(model).is_dir()  # a download shows its own progress
     options = {
         "revision": revision,
         "instruction": instruction,
@@ -137,9 +148,17 @@ def command(
             "--threshold-on probability is for models on this machine; others give no probabilities."
         )
     on: dict[str, Any] = {} if threshold_on == "score" else {"threshold_on": threshold_on}
-    with waiting("Opening the model") if local else nullcontext():
-        reranker = Reranker(model, cache=None, **given)
-    with reranker, spending_told({name: reranker}), waiting(f"Ranking {len(documents):,} documents"):
+    opening = partial(_open, model, given)
+    if files is not None:
+        from crossrank.bulk.run import Wish
+        from crossrank.cli.rank_bulk import rank_files
+
+        only = None if wanted is None else tuple(wanted)
+        wish = Wish(top_k, threshold, threshold_on, only, files.form(file_format))
+        rank_files(files, wish, opening, model=model or BUNDLED, options=given)
+        return
+    query, documents = _read(query, file, file_format, wanted)
+    with opening() as reranker, waiting(f"Ranking {len(documents):,} documents"):
         ranking = reranker.rank(query, documents, top_k=top_k, threshold=threshold, **on)
     if as_json:
         print_json(ranking)
@@ -151,9 +170,27 @@ def command(
         print_tsv(ranking)
 
 
-def _read(query: str, file: str, file_format: str | None, fields: list[str] | None) -> list[Line]:
+@contextmanager
+def _open(model: str | None, given: Mapping[str, Any]) -> Iterator[Reranker]:
+    """The model, with a sign of life; what a remote one used is told at the end."""
+    local = model is None or Path(model).is_dir()  # a download shows its own progress
+    with waiting("Opening the model") if local else nullcontext():
+        reranker = Reranker(model, cache=None, **given)
+    with reranker, spending_told({model or BUNDLED: reranker}):
+        yield reranker
+
+
+def _read(
+    query: str | None, file: str | None, file_format: str | None, fields: list[str] | None
+) -> tuple[str, list[Line]]:
+    """The query and the documents of the arguments."""
+    if query is None or file is None:
+        raise click.UsageError(f"Missing argument '{'QUERY' if query is None else 'FILE'}'.")
+    if file_format == "trec":
+        raise click.UsageError("--format trec is the output of many queries, with --queries.")
+    check_query(query, "QUERY")
     try:
-        return read_documents(file, file_format, fields)
+        return query, read_documents(file, file_format, fields)
     except InputFileError as exc:
         if Path(query).is_file() and not Path(file).exists():
             raise InputFileError(f"{exc} The order is QUERY FILE; {query} is a file.") from None

@@ -102,7 +102,7 @@ def _rank(task: Task, name: str, ranker: Ranker, query: str) -> Ranked:
     unread = [document for document, _ in task.candidates.run[query] if document not in task.collection.corpus]
     ranked = [ids[place] for place in _places(ranking, len(ids), name, query)]
     scores = [None if hit.score is None else hit.score if hit.logit is None else hit.logit for hit in ranking]
-    run = list(zip(ranked + unread, _decreasing([*scores, *([None] * len(unread))], name, query), strict=True))
+    run = list(zip(ranked + unread, decreasing([*scores, *([None] * len(unread))], name, query), strict=True))
     return Ranked(query, run, seconds, len(ids), ranking.usage.get("tokens"), cost_usd(ranking.usage))
 
 
@@ -116,7 +116,7 @@ def _places(ranking: Ranking, count: int, name: str, query: str) -> list[int]:
     return places
 
 
-def _decreasing(scores: Sequence[float | None], name: str, query: str) -> list[float]:
+def decreasing(scores: Sequence[float | None], name: str, query: str) -> list[float]:
     """The scores, lowered just so far that trec_eval, which reads fp32 and sorts, keeps the ranker's order."""
     lowered: list[float] = []
     last = np.float32(math.inf)
