@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank import Reranker, observe
+from crossrank.errors import QueryTooLongError
 from crossrank.observe import BatchRan, CacheAsked, Event, ModelOpened, RankingDone
 from crossrank.observe import log as observe_log
 from crossrank.observe.watch import Watch
@@ -143,6 +144,33 @@ def test_opening_a_model_is_an_event(events: list[Event], checkpoint: Callable[.
     with pytest.raises(OSError, match="no-such"):
         Reranker("./no-such-folder")
     assert len([event for event in events if isinstance(event, ModelOpened)]) == 1
+
+
+def test_a_ranking_is_one_event(events: list[Event], bundled: Reranker) -> None:
+    """Sync, async, of many and of pairs, with counts and seconds; batches are events of their own."""
+    documents = ["a fox", "a zebra", "a fox"]
+    bundled.rank("fox", documents)
+    asyncio.run(bundled.arank("fox", documents))
+    list(bundled.rank_many(["fox", "zebra"], [documents, documents]))
+    bundled.score([("fox", "a"), ("zebra", "b")])
+    asyncio.run(bundled.ascore([("fox", "a")]))
+    heard = rankings(events)
+    assert [event.call for event in heard] == ["rank", "rank", "rank_many", "rank_many", "score", "score"]
+    assert [event.documents for event in heard] == [3, 3, 3, 3, 2, 1]
+    assert [event.pairs for event in heard] == [2, 2, 2, 2, 2, 1]
+    assert {(event.model, event.outcome) for event in heard} == {("crossrank-mini", "ok")}
+    assert all(event.tokens > 0 and event.total_s >= event.run_s > 0 for event in heard)
+    batches = [event for event in events if isinstance(event, BatchRan)]
+    assert sum(event.rows for event in batches) == sum(event.pairs for event in heard)
+    assert sum(event.tokens for event in batches) == sum(event.tokens for event in heard)
+
+
+def test_a_ranking_that_fails_is_one_event(events: list[Event], bundled: Reranker) -> None:
+    """With the class of the error, as far as there was a ranking to begin."""
+    with pytest.raises(QueryTooLongError):
+        bundled.rank("word " * 600, ["a"])
+    (event,) = rankings(events)
+    assert (event.call, event.documents, event.pairs, event.outcome) == ("rank", 1, 0, "QueryTooLongError")
 
 
 def test_a_remote_ranking_is_one_event(server: Server, events: list[Event]) -> None:
