@@ -155,6 +155,20 @@ def test_a_job_that_died_at_its_very_beginning(tmp_path: Path) -> None:
         assert output.done == 1
 
 
+@pytest.mark.parametrize("line", [b"no JSON\n", b"7\n", b"[1]\n", b'["1", "2"]\n', b"[-1, 0]\n"])
+def test_a_line_of_progress_that_is_none(tmp_path: Path, line: bytes) -> None:
+    """Ends what is known; the blocks before it stay."""
+    with Output(tmp_path / "out", HEADER) as output:
+        output.add(b"a")
+    with (tmp_path / "out.progress").open("ab") as progress:
+        progress.write(line)
+    with Output(tmp_path / "out", HEADER) as output:
+        assert output.done == 1
+        output.add(b"b")
+    with Output(tmp_path / "out", HEADER) as output:
+        assert output.done == 2
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     """The second is told so, before anything is cut off."""
     with Output(tmp_path / "out", HEADER) as output:
@@ -305,6 +319,9 @@ def test_a_corpus_that_is_not_there_or_changes(tmp_path: Path) -> None:
     write(tmp_path / "c.jsonl", [{"_id": "a", "text": "x"}, {"_id": "b", "text": "y"}])
     with Corpus(tmp_path / "c.jsonl", {"a", "b"}) as corpus:
         write(tmp_path / "c.jsonl", [{"_id": "b", "text": "y"}, {"_id": "a", "text": "x"}])
+        with pytest.raises(InputFileError, match="changed while it was read"):
+            corpus["b"]
+        (tmp_path / "c.jsonl").write_text("")
         with pytest.raises(InputFileError, match="changed while it was read"):
             corpus["b"]
 

@@ -70,9 +70,9 @@ _BUDGETS: "weakref.WeakSet[Budget]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """A child has a free lock, whatever the parent's other threads were at."""
+    """A child has a free lock, and nothing under way: whatever the parent's threads were at, is the parent's."""
     for budget in _BUDGETS:
-        budget._lock = threading.Lock()  # noqa: SLF001 - this module's own class
+        budget._lock, budget._reserved = threading.Lock(), 0  # noqa: SLF001 - this module's own class
 
 
 if hasattr(os, "register_at_fork"):
