@@ -271,6 +271,21 @@ def test_a_model_ranks_as_it_does_one_by_one(files: Path, bundled: Reranker) -> 
         assert json.loads(first)["hits"][0]["score"] == one[0].score
 
 
+def test_a_query_that_cannot_be_ranked_is_named(files: Path, tmp_path: Path, bundled: Reranker) -> None:
+    """And those before it came, although they go through the model together."""
+    queries = [{"_id": f"q{i}", "text": "word " * 600 if i == 3 else f"w{i}"} for i in range(6)]
+    write(tmp_path / "queries.jsonl", queries)
+    with read_job(tmp_path / "queries.jsonl", files / "run.trec", files / "corpus.jsonl") as job:
+        came = blocks(job, bundled, Wish(), done=1, name="m")
+        assert [json.loads(next(came))["query_id"] for _ in range(2)] == ["q1", "q2"]
+        with pytest.raises(UsageError, match=r"query 'q3': .* never cut"):
+            next(came)
+        (first, *_) = [json.loads(block)["query_id"] for block in blocks(job, bundled, Wish(), done=4, name="m")]
+        assert first == "q4"
+        with pytest.raises(UsageError, match=r"query 'q0': .*none"):
+            next(blocks(job, bundled, Wish(fields=("none",)), done=0, name="m"))
+
+
 def test_only_wanted_documents_are_kept_track_of(tmp_path: Path) -> None:
     """Of a plain and of a packed file, with blank lines and a byte order mark; others need no text that is right."""
     lines = ["\ufeff" + json.dumps({"_id": "a", "text": "ä"}), "", json.dumps({"_id": 7, "title": "T", "text": "x"})]

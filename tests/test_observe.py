@@ -45,6 +45,13 @@ def server() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Server]:
+    """One for all tries of a law."""
+    with Server("cohere") as server:
+        yield server
+
+
 def rankings(events: list[Event]) -> list[RankingDone]:
     return [event for event in events if isinstance(event, RankingDone)]
 
@@ -277,7 +284,7 @@ def test_events_are_values_that_cannot_hold_a_text() -> None:
 
 @given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=4), st.sampled_from([200, 400, 500]))
 @pytest.mark.property
-def test_no_text_is_in_any_event_or_line(query: str, documents: list[str], status: int) -> None:
+def test_no_text_is_in_any_event_or_line(vendor: Server, query: str, documents: list[str], status: int) -> None:
     """Whatever is asked, whether it goes well or not, even where a vendor repeats it in its error."""
     texts = [MARKER + text.encode("utf-8", "replace").decode() for text in (query, *documents)]
     lines: list[str] = []
@@ -288,9 +295,9 @@ def test_no_text_is_in_any_event_or_line(query: str, documents: list[str], statu
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
     ends = [observe.subscribe(heard.append), observe.to_log(logger)]
-    with Server() as server, opened(server, api_key=f"{MARKER}-key", retry=Retry(retries=0)) as reranker:
+    with opened(vendor, api_key=f"{MARKER}-key", retry=Retry(retries=0)) as reranker:
         if status != 200:
-            server.faults.append(Fault(status=status, body=json.dumps({"message": texts[0]}).encode()))
+            vendor.faults.append(Fault(status=status, body=json.dumps({"message": texts[0]}).encode()))
         try:
             reranker.rank(texts[0], texts[1:])
         except VendorError:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from crossrank.arguments import ThresholdOn
 from crossrank.bulk.job import Job
+from crossrank.errors import UsageError
 from crossrank.evaluate.ranking import decreasing
 from crossrank.types import Document, Hit, Ranking
 
@@ -62,21 +63,38 @@ def blocks(job: Job, ranker: ManyRanker, wish: Wish, *, done: int, name: str) ->
     """The output, a block a query, from query number `done` (0 is the first) on; `name` is the ranker's, for TREC.
 
     Raises:
-        CrossrankError: a query cannot be ranked; those before it came.
+        UsageError: a query cannot be ranked as it stands; it is named, and those before it came.
+        CrossrankError: ranking failed.
     """
-    queries = list(job.texts)[done:]
-    whole = wish.fields is not None
-    rankings = ranker.rank_many(
+    write: Callable[[str, Sequence[str], Ranking, str], str] = {"jsonl": _line, "trec": _lines}[wish.form]
+    for query, ranking in _rankings(job, ranker, wish, list(job.texts)[done:]):
+        yield write(query, job.candidates[query], ranking, name).encode("utf-8", "backslashreplace")
+
+
+def _rankings(job: Job, ranker: ManyRanker, wish: Wish, queries: Sequence[str]) -> Iterator[tuple[str, Ranking]]:
+    came = 0
+    try:
+        for query, ranking in zip(queries, _ranked(job, ranker, wish, queries), strict=True):
+            yield query, ranking
+            came += 1
+    except UsageError:
+        # One of those that went through the model together cannot be ranked: which one shows when each goes by itself.
+        for query in queries[came:]:
+            try:
+                yield query, next(_ranked(job, ranker, wish, [query]))
+            except UsageError as exc:
+                raise UsageError(f"query {query!r}: {exc}") from exc
+
+
+def _ranked(job: Job, ranker: ManyRanker, wish: Wish, queries: Sequence[str]) -> Iterator[Ranking]:
+    return ranker.rank_many(
         (job.texts[query] for query in queries),
-        (job.documents(query, whole=whole) for query in queries),
+        (job.documents(query, whole=wish.fields is not None) for query in queries),
         top_k=wish.top_k,
         threshold=wish.threshold,
         fields=wish.fields,
         show_progress_bar=False,
     )
-    write: Callable[[str, Sequence[str], Ranking, str], str] = {"jsonl": _line, "trec": _lines}[wish.form]
-    for query, ranking in zip(queries, rankings, strict=True):
-        yield write(query, job.candidates[query], ranking, name).encode("utf-8", "backslashreplace")
 
 
 def _line(query: str, ids: Sequence[str], ranking: Ranking, name: str) -> str:  # noqa: ARG001 - as the other format

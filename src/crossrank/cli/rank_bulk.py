@@ -13,7 +13,7 @@ from crossrank.bulk.run import Wish, blocks
 from crossrank.cli.bulk_options import Files
 from crossrank.cli.eval_inputs import identity
 from crossrank.cli.progress import queries_bar, waiting
-from crossrank.errors import CrossrankError
+from crossrank.errors import CrossrankError, UsageError
 from crossrank.reranker import Reranker
 
 SCORED = ("instruction", "template", "long_documents", "max_length")  # what scores depend on, besides the model
@@ -66,10 +66,9 @@ def _shown(job: Job, output: Output, files: Files) -> Iterator[Any]:
         with bar:
             bar.set_description_str("Ranking", refresh=False)
             yield bar
-    except (KeyboardInterrupt, CrossrankError):
-        click.echo(
-            f"{files.output}: {output.done:,} of {total:,} queries; the same command goes on from there.", err=True
-        )
+    except (KeyboardInterrupt, CrossrankError) as exc:
+        remedy = "" if isinstance(exc, UsageError) else "; the same command goes on from there"
+        click.echo(f"{files.output}: {output.done:,} of {total:,} queries{remedy}.", err=True)
         raise
     earlier = f", {before:,} of them before" if before else ""
     click.echo(f"{files.output}: {total:,} queries{earlier}", err=True)
