@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from crossrank import Reranker
+from crossrank.calibration import Calibration, Platt
+from crossrank.calibration import write as write_calibration
 from crossrank.cli.main import cli, run
 from terminal import COMMAND, Terminal
 from test_remote_server import Fault, Server
@@ -210,6 +213,24 @@ def test_mistakes(files: list[str], ranked: Called, options: list[str], words: s
     assert (code, out) == (2, "")
     assert words in err
     assert "Traceback" not in err
+
+
+def test_probabilities(files: list[str], ranked: Called, tmp_path: Path, bundled: Reranker) -> None:
+    """Where a calibration is in use, whose curve the job depends on; a threshold may be on them."""
+    output = tmp_path / "out.jsonl"
+    for name, slope in (("one", 1.0), ("other", 2.0)):
+        write_calibration(Calibration(Platt(slope, 0.0), bundled.origin), tmp_path / f"{name}.json")
+    command = [*files, "-o", output, "--threshold-on", "probability", "--threshold", "0.3"]
+    assert ranked(*command, "--calibration", tmp_path / "one.json")[0] == 0
+    hits = [hit for line in output.read_text().splitlines() for hit in json.loads(line)["hits"]]
+    assert 0 < len(hits) < 3 * QUERIES
+    assert all(hit["probability"] >= 0.3 for hit in hits)
+    code, _, err = ranked(*command, "--calibration", tmp_path / "other.json")
+    assert code == 2
+    assert "not the same: calibration" in err
+    code, _, err = ranked(*files, "--model", MODEL, "--threshold-on", "probability", "--threshold", "0.3")
+    assert code == 2
+    assert "give no probabilities" in err
 
 
 def test_missing_documents(files: list[str], ranked: Called, tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def _rankings(job: Job, ranker: ManyRanker, wish: Wish, queries: Sequence[str]) 
 
 
 def _ranked(job: Job, ranker: ManyRanker, wish: Wish, queries: Sequence[str]) -> Iterator[Ranking]:
+    # Only where it is asked for: a remote ranker has no probabilities.
+    on: dict[str, Any] = {} if wish.threshold_on == "score" else {"threshold_on": wish.threshold_on}
     return ranker.rank_many(
         (job.texts[query] for query in queries),
         (job.documents(query, whole=wish.fields is not None) for query in queries),
@@ -94,6 +96,7 @@ def _ranked(job: Job, ranker: ManyRanker, wish: Wish, queries: Sequence[str]) ->
         threshold=wish.threshold,
         fields=wish.fields,
         show_progress_bar=False,
+        **on,
     )
 
 

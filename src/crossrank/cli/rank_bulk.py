@@ -14,6 +14,7 @@ from crossrank.cli.bulk_options import Files
 from crossrank.cli.eval_inputs import identity
 from crossrank.cli.progress import queries_bar, waiting
 from crossrank.errors import CrossrankError, UsageError
+from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
 SCORED = ("instruction", "template", "long_documents", "max_length")  # what scores depend on, besides the model
@@ -50,7 +51,8 @@ def rank_files(
                 return
             computed_by = identity(model, options.get("max_length"), ranker, options.get("revision"))
             scored = {option: options.get(option) for option in SCORED}
-            header = {**wish.header(), **scored, "model": computed_by, **job.header()}
+            calibration = None if is_remote(model) or ranker.calibration is None else repr(ranker.calibration.curve)
+            header = {**wish.header(), **scored, "model": computed_by, "calibration": calibration, **job.header()}
             with Output(files.output, header, restart=files.restart) as output, _shown(job, output, files) as bar:
                 for block in blocks(job, ranker, wish, done=output.done, name=model):
                     output.add(block)
