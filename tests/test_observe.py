@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -294,17 +294,18 @@ def test_no_text_is_in_any_event_or_line(vendor: Server, query: str, documents: 
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
-    ends = [observe.subscribe(heard.append), observe.to_log(logger)]
-    with opened(vendor, api_key=f"{MARKER}-key", retry=Retry(retries=0)) as reranker:
+    with ExitStack() as stack:
+        stack.callback(observe.subscribe(heard.append))
+        stack.callback(observe.to_log(logger))
+        stack.callback(logger.removeHandler, handler)
+        reranker = stack.enter_context(opened(vendor, api_key=f"{MARKER}-key", retry=Retry(retries=0)))
+        vendor.faults.clear()  # without documents nothing is asked, and the last one is still there
         if status != 200:
             vendor.faults.append(Fault(status=status, body=json.dumps({"message": texts[0]}).encode()))
         try:
             reranker.rank(texts[0], texts[1:])
         except VendorError:
             assert status != 200
-    for end in ends:
-        end()
-    logger.removeHandler(handler)
     assert [type(event) for event in heard] == [*[CacheAsked] * bool(documents), RankingDone]
     assert len(lines) == len(heard)
     assert MARKER not in repr(heard)
