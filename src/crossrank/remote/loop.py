@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from crossrank.awaiting import settled
 from crossrank.errors import ClosedError
 
 T = TypeVar("T")
@@ -50,14 +51,10 @@ class Loop:
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives, awaited in the caller's own event loop; cancelling the caller cancels it."""
-        future = self.start(work)
         try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if future.cancelled() and caller is not None and not caller.cancelling():
-                raise ClosedError(CLOSED) from None  # nobody cancelled the caller: the loop ended under the work
-            raise
+            return await settled(self.start(work))
+        except CancelledError:  # of the future, not of the caller
+            raise ClosedError(CLOSED) from None  # the loop ended under the work
 
     def close(self) -> None:
         """Wait for what is under way, then end the thread."""

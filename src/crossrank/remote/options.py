@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from crossrank.arguments import check_number
 from crossrank.engine.cache import Guarded, open_cache
 from crossrank.errors import ArgumentTypeError, UsageError
+from crossrank.rankers import Fallback, check_ranker
 from crossrank.remote.budget import Budget
 from crossrank.remote.costs import Price
 from crossrank.remote.limits import Limits
 from crossrank.remote.retry import Retry
-from crossrank.types import Ranker
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class RemoteOptions:
     price: Price | None
     cache: Guarded | None
     instruction: str | None
-    fallback: Ranker | None
+    fallback: Fallback | None
     budget: Budget | None
 
     @classmethod
@@ -45,7 +45,7 @@ class RemoteOptions:
             price=_instance("price", given["price"], Price),
             cache=open_cache(given["cache"]),
             instruction=check_instruction(given["instruction"]),
-            fallback=_ranker(given["fallback"]),
+            fallback=None if given["fallback"] is None else check_ranker(given["fallback"], "fallback"),
             budget=_budget(given["cost_max_usd"]),
         )
 
@@ -86,9 +86,3 @@ def _instance(name: str, value: Any, kind: type[T]) -> T | None:
     if value is None or isinstance(value, kind):
         return value
     raise ArgumentTypeError(f"{name} must be a crossrank.remote.{kind.__name__}, not {type(value).__name__}")
-
-
-def _ranker(fallback: Any) -> Ranker | None:
-    if fallback is None or isinstance(fallback, Ranker):
-        return fallback
-    raise ArgumentTypeError(f"fallback must have a rank(query, documents), which {type(fallback).__name__} lacks")

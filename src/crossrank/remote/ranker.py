@@ -3,7 +3,6 @@
 It knows documents and rankings; not JSON, statuses or how a vendor is reached.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from inspect import signature
@@ -13,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import Wanted, check_query, deadline_of
+from crossrank.awaiting import in_thread
 from crossrank.documents import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
-from crossrank.errors import ClosedError, DeadlineError, RemoteError, UsageError
+from crossrank.errors import ClosedError, UsageError
 from crossrank.explain import Explanation, Unit, explain
 from crossrank.observe.watch import Watch
 from crossrank.progress import ranking_bar
+from crossrank.rankers import FAILURES, Fallback, aask, ask, instead
 from crossrank.remote.budget import Budget
 from crossrank.remote.costs import NANO, Price
 from crossrank.remote.limits import Limits
@@ -30,7 +31,7 @@ from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
 from crossrank.remote.spec import RemoteFacts, Target, target_of
 from crossrank.remote.streams import Work, in_order, in_order_async, works
 from crossrank.remote.worker import Worker
-from crossrank.types import Document, Ranker, Ranking
+from crossrank.types import Document, Ranking
 
 TIMEOUT_S = 60.0
 CONCURRENCY = 16
@@ -51,7 +52,8 @@ class RemoteReranker:
         cache: where scores are kept, as in `Reranker`; None keeps nothing. What is known costs nothing.
         limits: of one call, in place of the vendor's documented ones.
         price: for the estimate of costs, in place of the table's.
-        fallback: a ranker that answers where the vendor fails or comes too late.
+        fallback: what answers where the vendor fails or comes too late: another ranker, or "input-order" for the
+            documents as they came; `Ranking.fallback` says why.
         cost_max_usd: dollars that this object may spend, by estimate: a query that would go beyond is not sent. A
             `Budget` is shared by all that are given it.
 
@@ -74,7 +76,7 @@ class RemoteReranker:
         cache: str | ScoreCache | None = "memory",
         limits: Limits | None = None,
         price: Price | None = None,
-        fallback: Ranker | None = None,
+        fallback: Fallback | None = None,
         cost_max_usd: float | Budget | None = None,
     ) -> None:
         self._target: Target = target_of(model, api_key=api_key, base_url=base_url, dialect=dialect)
@@ -134,10 +136,10 @@ class RemoteReranker:
         try:
             with Watch(self._model, "rank", len(question.items)) as watch:
                 return self._worker.opened()[0].run(self._ranked(question, watch))
-        except (RemoteError, DeadlineError):
+        except FAILURES as exc:
             if (fallback := self._options.fallback) is None:
                 raise
-            return fallback.rank(query, documents, **question.given())
+            return instead(ask(fallback, question.call(documents)), exc)
 
     async def arank(
         self,
@@ -180,7 +182,7 @@ class RemoteReranker:
     ) -> AsyncIterator[Ranking]:
         """As `rank_many`, an asynchronous iterator."""
         todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
-        return in_order_async(todo, self._options.concurrency)
+        return in_order_async(todo, self._worker.opened()[0].start, self._options.concurrency)
 
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
         """Scores float32 [n] of (query, document) pairs, in the caller's order; one call for each different query.
@@ -224,7 +226,7 @@ class RemoteReranker:
 
     async def aclose(self) -> None:
         """As `close`, awaitable."""
-        await asyncio.to_thread(self.close)
+        await in_thread(self.close)
 
     def __enter__(self) -> Self:
         """Self, for `with`."""
@@ -286,12 +288,10 @@ class RemoteReranker:
         try:
             with Watch(self._model, call, len(question.items)) as watch:
                 return await (await self._worker.aopened())[0].arun(self._ranked(question, watch))
-        except (RemoteError, DeadlineError):
+        except FAILURES as exc:
             if (fallback := self._options.fallback) is None:
                 raise
-            if isinstance(fallback, RemoteReranker):
-                return await fallback.arank(question.query, documents, **question.given())
-            return await asyncio.to_thread(fallback.rank, question.query, documents, **question.given())
+            return instead(await aask(fallback, question.call(documents)), exc)
 
     async def _ranked(self, question: Question, watch: Watch) -> Ranking:
         started = time.perf_counter()
