@@ -77,8 +77,13 @@ class Reranker:
         long_documents: what to do with a document that does not fit: "chunk" it into overlapping windows of which the
             best counts, "truncate" its end, or "error".
         windows_max: the most windows of one document; what is beyond is not read, and the hit says so.
+        aggregate: what a document's windows come to: "max", the best one; "first", which is the only one read then; or
+            "mean_top_2", "mean_top_3" and so on, the mean of the best logits.
+        max_chars: characters of a document that are read at all, up to a word's edge; None for no such limit.
         instruction: what to look for, in words, for models that are asked so (Qwen3-Reranker, mxbai-rerank v2,
             bge-reranker-v2-gemma); an error for others.
+        instruction_mode: "native", by the model's own prompt, or "prefix", as a line of text before the query, which
+            any model can read.
         template: how such a model is asked, where its name and files do not tell: "qwen3-reranker", "mxbai-rerank-v2"
             or "bge-reranker-gemma".
         cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
@@ -110,7 +115,10 @@ class Reranker:
         max_length: int | None = None,
         long_documents: LongDocuments = "chunk",
         windows_max: int = WINDOWS_MAX,
+        aggregate: str = "max",
+        max_chars: int | None = None,
         instruction: str | None = None,
+        instruction_mode: str = "native",
         template: str | None = None,
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
@@ -127,7 +135,10 @@ class Reranker:
                 max_length=max_length,
                 long_documents=long_documents,
                 windows_max=windows_max,
+                aggregate=aggregate,
+                max_chars=max_chars,
                 instruction=instruction,
+                instruction_mode=instruction_mode,
                 template=template,
                 cache=cache,
                 revision=revision,
@@ -176,7 +187,7 @@ class Reranker:
         wanted = Wanted.of(top_k, threshold)
         check_query(query)
         scorer = self._opened()
-        check_instruction(scorer.profile, instruction)
+        check_instruction(scorer.profile, instruction, self._config.instruction_mode)
         items, known = _prepared(scorer, documents, fields)
         asked = instruction or ""
         outcome = scorer.score([Pair(query, item.text, asked) for item in items], known=known, deadline=deadline)

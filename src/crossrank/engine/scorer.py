@@ -15,7 +15,7 @@ from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending,
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.engine.cache import ScoreCache, cache_key
 from crossrank.engine.encode import Encoded, Encoder, Tokens
-from crossrank.engine.head import activate, read
+from crossrank.engine.head import activate, aggregated, read
 from crossrank.engine.pair import Pair, Scored, preview
 from crossrank.engine.plan import plan, portions
 from crossrank.errors import NotFiniteError
@@ -150,9 +150,10 @@ class Scorer:
             stop = start + len(item.rows)
             if stop > len(logits):
                 break
-            best = int(np.argmax(logits[start:stop]))
+            passage = item.passages[int(np.argmax(logits[start:stop]))]
+            logit = aggregated(logits[start:stop], self.encoder.config.aggregate.best)
             cost = sum(len(row.ids) for row in item.rows)
-            merged[pair] = Scored(float(logits[start + best]), item.tokens, item.truncated, item.passages[best], cost)
+            merged[pair] = Scored(logit, item.tokens, item.truncated, passage, cost)
             start = stop
         return merged
 
