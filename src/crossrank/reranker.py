@@ -174,7 +174,8 @@ class Reranker:
             documents: strings, mappings, objects with a text, or what `prepare` gave.
             top_k: at most this many hits; all by default.
             threshold: only hits with at least this score.
-            fields: of mappings, the fields the model reads, in this order, as YAML.
+            fields: of mappings, the fields the model reads, in this order, as YAML; paths such as "author.name" and
+                "sections[0].title" too.
             instruction: as in the constructor, for this call.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
 

@@ -38,6 +38,9 @@ class Aggregate:
     only_first: bool = False
 
 
+MAX = Aggregate()
+
+
 def aggregate_of(name: str) -> Aggregate | None:
     """What "max", "first" or "mean_top_K" asks for; None for any other name.
 
@@ -46,7 +49,7 @@ def aggregate_of(name: str) -> Aggregate | None:
     """
     if mean := MEAN.fullmatch(name):
         return Aggregate(best=int(mean[1]))
-    return {"max": Aggregate(), "first": Aggregate(only_first=True)}.get(name)
+    return {"max": MAX, "first": Aggregate(only_first=True)}.get(name)
 
 
 def beginning(text: str, characters: int) -> str:

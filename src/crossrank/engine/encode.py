@@ -15,6 +15,7 @@ from tokenizers import Encoding, Tokenizer
 from crossrank.backends.contract import Row
 from crossrank.checkpoint.tokenizer import PairTemplate
 from crossrank.engine.cut import (
+    MAX,
     WINDOWS_MAX,
     Aggregate,
     LongDocuments,
@@ -53,7 +54,7 @@ class EncodeConfig:
     max_length: int
     long_documents: LongDocuments = "chunk"
     windows_max: int = WINDOWS_MAX
-    aggregate: Aggregate = Aggregate()
+    aggregate: Aggregate = MAX
     max_chars: int | None = None
     truncation_side: str = "right"
     cut_query: bool = False
