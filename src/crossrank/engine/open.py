@@ -219,6 +219,8 @@ def check_instruction(profile: ModelProfile, instruction: str | None, mode: str 
         return
     if not isinstance(instruction, str) or not instruction.strip():
         raise UsageError(f"instruction must be a text that says what to look for, not {instruction!r}")
+    if any("\ud800" <= character <= "\udfff" for character in instruction):
+        raise UsageError(f"instruction holds a lone surrogate, which is no valid Unicode text: {instruction!r}")
     if profile.prompt is None and mode == "native":
         raise UnsupportedModelError(
             f"{profile.name!r} takes no instruction: it was trained on plain queries. Leave out instruction=, or "
