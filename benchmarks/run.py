@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import concurrency
 import cpu_peers
 import footprint
 import quality
@@ -15,10 +16,11 @@ BENCHMARKS = {
     "startup": ("Beginning", "target", lambda _: startup.measure()),
     "footprint": ("Weight", "target", lambda _: footprint.measure()),
     "speed": ("Speed", "time / ours", speed.measure),
+    "concurrency": ("Many callers", "time / ours, or target", concurrency.measure),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
     "quality": ("Exactness", "target", quality.measure),
 }
-NEED_DATA = ("speed", "peers", "quality")
+NEED_DATA = ("speed", "concurrency", "peers", "quality")
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ def measure(data: Path) -> list[tuple[str, str, str]]:
     passages = list(read_collection(data / "trec_dl19").corpus.values())
     threads = usable_cores()
     torch.set_num_threads(threads)
-    reranker = Reranker(cache=None)
+    reranker = Reranker(precision="fp32", cache=None)
     reference = CrossEncoder(str(bundled_folder()), device="cpu", model_kwargs={"dtype": torch.float32})
     runs: dict[str, Callable[[list[str]], object]] = {
         "crossrank fp32": lambda texts: reranker.score([(QUERY, text) for text in texts]),

@@ -27,7 +27,7 @@ def logits(folder: Path, precision: str = "auto") -> list[float | None]:
 
 def mapped(folder: Path) -> bool:
     with Reranker(str(folder)) as reranker:
-        backend = reranker._scorer.backend  # type: ignore[attr-defined]
+        backend = reranker._engine.scorer.backend  # type: ignore[attr-defined]
         return bool(backend._encoder.mapped)
 
 

@@ -144,7 +144,7 @@ def test_windows_of_long_documents_begin_as_documents_do(template: str, asked: C
     tokens = {"bge-reranker-gemma": 200}.get(template, 700)
     with opened(asked(template), template, long_documents="chunk", max_length=tokens) as reranker:
         (hit,) = reranker.rank("who created python", [text])
-        scorer = reranker._scorer
+        scorer = reranker._engine.scorer
         (encoded,) = scorer.encoder.encode([Pair("who created python", text)], {})
         prepared = reranker.prepare([text])
         assert reranker.rank("who created python", prepared)[0].logit == pytest.approx(hit.logit, abs=1e-5)

@@ -102,7 +102,7 @@ def test_score_keeps_the_callers_order(bundled: Reranker) -> None:
 def test_extreme_logits_do_not_warn(bundled: Reranker) -> None:
     """The sigmoid of any finite logit is a number between 0 and 1."""
     logits = np.array([-3e38, -1000, -90, 0, 90, 3e38], np.float32)
-    scores = bundled._scorer.activate(logits)
+    scores = bundled._engine.scorer.activate(logits)
     assert scores[0] == 0
     assert scores[3] == 0.5
     assert scores[-1] == 1

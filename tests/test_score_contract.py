@@ -25,6 +25,7 @@ from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.open import OpenConfig, open_scorer
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Scorer
+from crossrank.schedule import Scheduler
 from crossrank.testing import FakeBackend, tiny_checkpoint, write_safetensors
 
 TORCH = [("torch", "fp32"), ("torch", "bf16")]
@@ -140,7 +141,7 @@ def test_2_ranking_is_on_the_logit_and_equal_logits_keep_the_callers_order(
     by_id = {int(tokens[text].ids[0]): logit for text, logit in logits.items()}
     assert len(by_id) == len(logits)
     backend = FakeBackend(lambda ids: by_id[int(ids[-2])])
-    reranker._scorer = Scorer(scorer.profile, scorer.encoder, backend, None, b"")
+    reranker._engine = Scheduler(Scorer(scorer.profile, scorer.encoder, backend, None, b""))
     ranking = reranker.rank("query", list(logits))
     assert [hit.text for hit in ranking] == list("gbecafdh")
     assert ranking[0].score == ranking[1].score == ranking[3].score == 1.0
@@ -262,12 +263,12 @@ def test_4_what_only_a_lower_precision_cannot_compute_is_computed_in_fp32(
     folder, texts = str(changed_checkpoint(tmp_path / "broken", break_the_others)), ["dog", "the quick brown fox"]
     with Reranker(folder, **{**options, "precision": "fp32"}) as exact, Reranker(folder, **options) as reranker:
         expected, ranking = exact.rank("fox", texts), reranker.rank("fox", texts)
-        backend = reranker._scorer.backend
+        backend = reranker._engine.scorer.backend
         batch = Batch.of(
-            [row for item in reranker._scorer.encoder.encode([Pair("fox", "dog")], {}) for row in item.rows]
+            [row for item in reranker._engine.scorer.encoder.encode([Pair("fox", "dog")], {}) for row in item.rows]
         )
         assert np.isfinite(backend.run(batch)).all() == (precision == "fp32")
-        assert backend.run(batch, exact=True).tobytes() == exact._scorer.backend.run(batch).tobytes()
+        assert backend.run(batch, exact=True).tobytes() == exact._engine.scorer.backend.run(batch).tobytes()
     assert [(hit.index, hit.logit) for hit in ranking] == [(hit.index, hit.logit) for hit in expected]
 
 
@@ -348,7 +349,7 @@ def test_7_a_deadline_cuts_a_ranking_short(opens: Callable[..., Reranker], check
 
     backend = FakeBackend(logit, Limits(tokens_max=512, rows_max=20))
     scorer = fake_scorer(checkpoint("bert"), backend)
-    reranker._scorer = replace(scorer, clock=lambda: time.monotonic() + skew[0])
+    reranker._engine = Scheduler(scorer, clock=lambda: time.monotonic() + skew[0])
     texts = [f"document {word} {i}" for word in ("fox", "dog", "zebra") for i in range(60)]
     ranking = reranker.rank("query", texts, deadline_s=1000)
     scored = [hit for hit in ranking if hit.score is not None]

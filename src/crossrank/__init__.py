@@ -6,25 +6,33 @@ Names are loaded when first used, so that `import crossrank` costs next to nothi
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crossrank.cascade import Cascade, Stage
     from crossrank.compat import CrossEncoder, CrossEncoderReranker
     from crossrank.errors import CrossrankError, MissingExtra
+    from crossrank.failover import Failover
     from crossrank.reranker import Reranker
     from crossrank.types import Hit, Ranker, Ranking
 
 __version__ = "0.1.0"
 __all__ = [
+    "Cascade",
     "CrossEncoder",
     "CrossEncoderReranker",
     "CrossrankError",
+    "Failover",
     "Hit",
     "MissingExtra",
     "Ranker",
     "Ranking",
     "Reranker",
+    "Stage",
     "__version__",
 ]
 
 _HOMES = {
+    "Cascade": "cascade",
+    "Stage": "cascade",
+    "Failover": "failover",
     "CrossEncoder": "compat",
     "CrossEncoderReranker": "compat",
     "CrossrankError": "errors",

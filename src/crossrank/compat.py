@@ -1,6 +1,6 @@
 """Drop-ins for classes that people already use: sentence-transformers' `CrossEncoder`, and a reranker of dicts.
 
-They know the scorer; nothing of sentence-transformers is imported.
+They know the engine; nothing of sentence-transformers is imported.
 """
 
 import sys
@@ -16,8 +16,10 @@ from crossrank.arguments import check_iterable, check_model
 from crossrank.documents import text_of
 from crossrank.engine.open import OpenConfig, checked_length, open_scorer
 from crossrank.engine.pair import Pair
+from crossrank.engine.scorer import Scorer
 from crossrank.errors import ArgumentTypeError, DocumentError, MissingExtra, UnsupportedModelError, UsageError
 from crossrank.reranker import Reranker
+from crossrank.schedule import Scheduler
 
 Activation = Callable[[Any], Any]
 
@@ -59,7 +61,7 @@ class CrossEncoder:
 
     def _open(self, config: OpenConfig) -> None:
         self._config = config
-        self._scorer = open_scorer(config)
+        self._engine = Scheduler(open_scorer(config))
         profile = self._scorer.profile
         if profile.labels != 1:
             raise UnsupportedModelError(
@@ -87,7 +89,12 @@ class CrossEncoder:
     def max_length(self, tokens: int) -> None:
         encoder, tokens = self._scorer.encoder, checked_length(tokens, self._scorer.profile)
         encoder = replace(encoder, config=replace(encoder.config, max_length=tokens))
-        self._scorer, self._config = replace(self._scorer, encoder=encoder), replace(self._config, max_length=tokens)
+        self._engine = Scheduler(replace(self._scorer, encoder=encoder))
+        self._config = replace(self._config, max_length=tokens)
+
+    @property
+    def _scorer(self) -> Scorer:
+        return self._engine.scorer
 
     def predict(
         self,
@@ -153,7 +160,7 @@ class CrossEncoder:
         logits: list[float] = []
         step = 512 if show_progress_bar else max(1, len(pairs))
         for start in tqdm(range(0, len(pairs), step), desc="Batches", disable=not show_progress_bar):
-            outcome = self._scorer.score(pairs[start : start + step])
+            outcome = self._engine.run(self._engine.work(pairs[start : start + step]))
             logits += [outcome.results[pair].logit for pair in pairs[start : start + step]]
         return np.array(logits, np.float32)
 

@@ -3,62 +3,40 @@
 It knows documents, pairs and rankings; not tokens, models' files or engines.
 """
 
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
+from functools import partial
 from os import PathLike
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.arguments import (
-    Wanted,
-    check_iterable,
-    check_model,
-    check_pair,
-    check_query,
-    deadline_of,
-    zip_strict,
-)
+from crossrank.arguments import Wanted, check_model, check_number
+from crossrank.awaiting import T, in_thread
 from crossrank.backends.contract import BackendFacts
-from crossrank.documents import TextDocument, as_documents, check_fields, text_of
+from crossrank.documents import as_documents
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
-from crossrank.engine.encode import Tokens
 from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
-from crossrank.engine.pair import Pair, Scored
-from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome, Scorer
-from crossrank.errors import ClosedError, CrossrankError, UsageError
+from crossrank.engine.pair import Pair
+from crossrank.engine.scorer import Outcome, Scorer
+from crossrank.errors import ClosedError, UsageError
+from crossrank.many import groups_of, in_order, in_order_async
+from crossrank.observe.watch import Watch
+from crossrank.progress import ranking_bar
+from crossrank.question import PreparedDocuments, Question, is_small, pairs_of
+from crossrank.rankers import FAILURES, Call, Fallback, aask, ask, check_ranker, instead
 from crossrank.remote.names import is_remote
-from crossrank.types import Document, Hit, Ranking
-
-PROGRESS_AFTER_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedDocuments(Sequence[Document]):
-    """Documents with their tokens, from `Reranker.prepare`; goes wherever `documents` does. Behaves like their list."""
-
-    items: tuple[TextDocument, ...]
-    tokens: dict[str, Tokens]
-    owner: object  # the tokenizer that made the tokens: another model reads the texts anew
-
-    def __getitem__(self, position: Any) -> Any:
-        """The caller's own document at a position, or a list of them for a slice."""
-        if isinstance(position, slice):
-            return [item.document for item in self.items[position]]
-        return self.items[position].document
-
-    def __len__(self) -> int:
-        """The number of documents."""
-        return len(self.items)
+from crossrank.schedule import WAITING_MAX, Scheduler
+from crossrank.types import Document, Ranking
+from crossrank.work import Work
 
 
 class Reranker:
-    """A cross-encoder that is ready to rank. Share one between threads; it can be pickled and used after a fork.
+    """A cross-encoder that is ready to rank. Share one between threads and event loops; calls at a time share batches.
+
+    It can be pickled, and used after a fork.
 
     Args:
         model: None or "crossrank-mini" for the bundled model, a local folder, or a name of the Hugging Face hub. A name
@@ -89,6 +67,10 @@ class Reranker:
         cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
         revision: branch, tag or commit of a model on the hub.
         compile: whether torch.compile makes the kernels, for packed attention on a GPU; the first calls take long.
+        fallback: what answers `rank` where this one fails: another ranker, or "input-order" for the documents as they
+            came; `Ranking.fallback` says why. By default a failure is an error.
+        waiting_max: documents that may wait for the model, of all callers together; beyond it, one more caller is an
+            OverloadError.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
@@ -123,7 +105,11 @@ class Reranker:
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
         compile: bool = False,  # noqa: A002 - what torch calls it
+        fallback: Fallback | None = None,
+        waiting_max: int = WAITING_MAX,
     ) -> None:
+        if check_number("waiting_max", waiting_max) < 1:
+            raise UsageError(f"waiting_max={waiting_max} lets nobody wait; allowed: 1 or more")
         self._open(
             OpenConfig(
                 model=check_model(model),
@@ -143,17 +129,19 @@ class Reranker:
                 cache=cache,
                 revision=revision,
                 compile=compile,
-            )
+            ),
+            None if fallback is None else check_ranker(fallback, "fallback"),
+            waiting_max,
         )
 
-    def _open(self, config: OpenConfig) -> None:
-        self._config = config
-        self._scorer: Scorer | None = open_scorer(config)
+    def _open(self, config: OpenConfig, fallback: Fallback | None, waiting_max: int) -> None:
+        self._config, self._fallback, self._waiting_max = config, fallback, waiting_max
+        self._engine: Scheduler | None = Scheduler(open_scorer(config), waiting_max=waiting_max)
 
     @classmethod
-    def _reopened(cls, config: OpenConfig) -> Self:
+    def _reopened(cls, config: OpenConfig, fallback: Fallback | None, waiting_max: int) -> Self:
         self = cls.__new__(cls)
-        self._open(config)
+        self._open(config, fallback, waiting_max)
         return self
 
     def rank(
@@ -166,6 +154,7 @@ class Reranker:
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
+        priority: int = 0,
     ) -> Ranking:
         """The documents in order of relevance to the query.
 
@@ -178,21 +167,53 @@ class Reranker:
                 "sections[0].title" too.
             instruction: as in the constructor, for this call.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
+            priority: among callers who wait at the same time; higher is served first.
 
         Raises:
             UsageError, ArgumentTypeError: a value or type that cannot be taken; items are named by their index.
             NotFiniteError: the model gives NaN or infinity for a pair.
+            OverloadError: too much is waiting already.
         """
-        started = time.perf_counter()
-        deadline = deadline_of(deadline_s)
-        wanted = Wanted.of(top_k, threshold)
-        check_query(query)
-        scorer = self._opened()
-        check_instruction(scorer.profile, instruction, self._config.instruction_mode)
-        items, known = _prepared(scorer, documents, fields)
-        asked = instruction or ""
-        outcome = scorer.score([Pair(query, item.text, asked) for item in items], known=known, deadline=deadline)
-        return _ranking(scorer, query, items, outcome, wanted, time.perf_counter() - started, asked)
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        engine, started = self._opened(), time.perf_counter()
+        try:
+            with Watch(engine.scorer.profile.name, "rank", _count(documents)) as watch:
+                question, work = self._asked(engine, call, priority)
+                ranking = question.ranking(engine.scorer, engine.run(work), started)
+                watch.note(ranking.usage, ranking.timings)
+                return ranking
+        except FAILURES as exc:
+            if self._fallback is None:
+                raise
+            return instead(ask(self._fallback, call), exc)
+
+    async def arank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        instruction: str | None = None,
+        deadline_s: float | None = None,
+        priority: int = 0,
+    ) -> Ranking:
+        """As `rank`, awaitable, in asyncio and trio; the event loop goes on. Cancelling it takes the work back."""
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        engine, started = self._opened(), time.perf_counter()
+        aside = _at_once if is_small(documents) and engine.recalls_at_once else in_thread
+        try:
+            with Watch(engine.scorer.profile.name, "rank", _count(documents)) as watch:
+                question, work = await aside(partial(self._asked, engine, call, priority))
+                outcome = await engine.arun(work)
+                ranking = await aside(partial(question.ranking, engine.scorer, outcome, started))
+                watch.note(ranking.usage, ranking.timings)
+                return ranking
+        except FAILURES as exc:
+            if self._fallback is None:
+                raise
+            return instead(await aask(self._fallback, call), exc)
 
     def rank_many(
         self,
@@ -216,40 +237,53 @@ class Reranker:
             fields: as in `rank`.
             show_progress_bar: None shows one on a terminal once it takes over a second.
         """
-        wanted = Wanted.of(top_k, threshold)
-        check_fields(fields)
-        check_iterable("queries", queries, "strings")
-        check_iterable("documents_per_query", documents_per_query, "lists of documents, one a query")
-        return _rank_many(
-            self._opened(), queries, documents_per_query, wanted, fields, show_progress_bar=show_progress_bar
-        )
+        groups = groups_of(self._opened(), queries, documents_per_query, Wanted.of(top_k, threshold), fields)
+        return in_order(groups, ranking_bar(queries, shown=show_progress_bar))
+
+    def arank_many(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Sequence[Document]],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> AsyncIterator[Ranking]:
+        """As `rank_many`, an asynchronous iterator; the event loop goes on."""
+        groups = groups_of(self._opened(), queries, documents_per_query, Wanted.of(top_k, threshold), fields)
+        return in_order_async(groups)
 
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
         """Scores float32 [n] of (query, document) pairs, in the caller's order; `raw` gives logits."""
-        scorer = self._opened()
-        given = enumerate(check_iterable("pairs", pairs, "(query, document) tuples"))
-        checked = [
-            Pair(query, text_of(document, f"the document of pairs[{i}]"))
-            for i, (query, document) in ((i, check_pair(pair, i)) for i, pair in given)
-        ]
-        outcome = scorer.score(checked)
-        logits = np.array([outcome.results[pair].logit for pair in checked], np.float32)
-        return logits if raw else scorer.activate(logits)
+        engine, checked = self._opened(), pairs_of(pairs)
+        with Watch(engine.scorer.profile.name, "score", len(checked)) as watch:
+            return _scores(engine.scorer, checked, engine.run(engine.work(checked)), watch, raw=raw)
+
+    async def ascore(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
+        """As `score`, awaitable."""
+        engine, checked = self._opened(), await in_thread(partial(pairs_of, pairs))
+        with Watch(engine.scorer.profile.name, "score", len(checked)) as watch:
+            outcome = await engine.arun(await in_thread(partial(engine.work, checked)))
+            return _scores(engine.scorer, checked, outcome, watch, raw=raw)
 
     def prepare(self, documents: Sequence[Document], *, fields: Sequence[str] | None = None) -> PreparedDocuments:
         """The documents, tokenised once; accepted wherever `documents` is."""
-        encoder = self._opened().encoder
+        encoder = self._opened().scorer.encoder
         items = as_documents(documents, fields)
         return PreparedDocuments(tuple(items), encoder.prepare(item.text for item in items), encoder.tokenizer)
 
     @property
     def facts(self) -> BackendFacts:
         """What "auto" was resolved into: backend, device, precision, threads."""
-        return self._opened().backend.facts
+        return self._opened().scorer.backend.facts
 
     def close(self) -> None:
-        """Free the model. Calls in progress in other threads finish; later ones raise ClosedError."""
-        self._scorer = None  # whoever is using it holds it; the last one frees it
+        """Free the model. Calls in progress finish; later ones raise ClosedError."""
+        self._engine = None  # whoever is using it holds it; the last one frees it
+
+    async def aclose(self) -> None:
+        """As `close`, for `async with`."""
+        self.close()
 
     def __enter__(self) -> Self:
         """Self, for `with`."""
@@ -259,125 +293,52 @@ class Reranker:
         """Close."""
         self.close()
 
+    async def __aenter__(self) -> Self:
+        """Self, for `async with`."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its options: the copy opens the model anew."""
         self._opened()
-        return (self._reopened, (self._config,))
+        return (self._reopened, (self._config, self._fallback, self._waiting_max))
 
     def __repr__(self) -> str:
         """The model and what it runs on."""
-        if self._scorer is None:
+        if self._engine is None:
             return f"Reranker({self._config.model!r}, closed)"
-        facts, name = self._scorer.backend.facts, self._scorer.profile.name
+        facts, name = self._engine.scorer.backend.facts, self._engine.scorer.profile.name
         where = f"{facts.threads} threads" if facts.threads else facts.device
         return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {where})"
 
-    def _opened(self) -> Scorer:
-        if self._scorer is None:
+    def _opened(self) -> Scheduler:
+        if self._engine is None:
             raise ClosedError("This Reranker was closed; open a new one.")
-        return self._scorer
+        return self._engine
+
+    def _asked(self, engine: Scheduler, call: Call, priority: int) -> tuple[Question, Work]:
+        """The question of a call, and the work that it makes."""
+        check_instruction(engine.scorer.profile, call.instruction, self._config.instruction_mode)
+        wanted = Wanted(call.top_k, call.threshold)
+        question = Question.of(
+            engine.scorer, call.query, call.documents, wanted, fields=call.fields, instruction=call.instruction
+        )
+        return question, engine.work(question.pairs, known=question.known, deadline=call.deadline, priority=priority)
 
 
-Group = list[tuple[str, Sequence[TextDocument], Mapping[str, Tokens]]]  # queries, their documents, what is tokenised
+def _count(documents: Any) -> int:
+    return len(documents) if isinstance(documents, Sized) else 0
 
 
-def _prepared(
-    scorer: Scorer, documents: Sequence[Document], fields: Sequence[str] | None
-) -> tuple[Sequence[TextDocument], Mapping[str, Tokens]]:
-    """The documents as texts, with the tokens of those that were prepared by this very model."""
-    if not isinstance(documents, PreparedDocuments):
-        return as_documents(documents, fields), {}
-    if fields is not None:
-        raise UsageError("fields was given for prepared documents; give it to prepare(), where their text is made")
-    return documents.items, documents.tokens if documents.owner is scorer.encoder.tokenizer else {}
+async def _at_once(work: Callable[[], T]) -> T:
+    """What takes so short that a thread would take longer."""
+    return work()
 
 
-def _rank_many(
-    scorer: Scorer,
-    queries: Iterable[str],
-    documents_per_query: Iterable[Sequence[Document]],
-    wanted: Wanted,
-    fields: Sequence[str] | None,
-    *,
-    show_progress_bar: bool | None,
-) -> Iterator[Ranking]:
-    from tqdm.auto import tqdm
-
-    total = len(queries) if isinstance(queries, Sized) else None
-    disable = None if show_progress_bar is None else not show_progress_bar
-    delay = PROGRESS_AFTER_S if show_progress_bar is None else 0
-    with tqdm(total=total, desc="Ranking", unit="query", disable=disable, delay=delay) as bar:
-        for group in _groups(scorer, queries, documents_per_query, fields):
-            started = time.perf_counter()
-            known = dict(chain.from_iterable(tokens.items() for _, _, tokens in group))
-            outcome = scorer.score([Pair(query, item.text) for query, items, _ in group for item in items], known=known)
-            seconds = time.perf_counter() - started
-            for query, items, _ in group:
-                bar.update()
-                yield _ranking(scorer, query, items, outcome, wanted, seconds)
-
-
-def _groups(
-    scorer: Scorer,
-    queries: Iterable[str],
-    documents_per_query: Iterable[Sequence[Document]],
-    fields: Sequence[str] | None,
-) -> Iterator[Group]:
-    """Neighbouring queries with their documents, about one portion of the engine's work together."""
-    group: Group = []
-    size = 0
-    try:
-        for number, (query, documents) in enumerate(zip_strict(queries, documents_per_query)):
-            check_query(query, f"queries[{number}]")
-            items, known = _prepared(scorer, documents, fields)
-            group.append((query, items, known))
-            size += sum(len(query) + len(item.text) for item in items)
-            if size >= PORTION_CHARACTERS:
-                yield group
-                group, size = [], 0
-    except CrossrankError:
-        if group:  # a mistake further on in a stream does not take the good ones before it along
-            yield group
-        raise
-    if group:
-        yield group
-
-
-def _ranking(
-    scorer: Scorer,
-    query: str,
-    items: Sequence[TextDocument],
-    outcome: Outcome,
-    wanted: Wanted,
-    seconds: float,
-    instruction: str = "",
-) -> Ranking:
-    """The hits that are wanted, best first: by logit, not by score, whose activation can saturate."""
-    pairs = [Pair(query, item.text, instruction) for item in items]
-    scored = [outcome.results.get(pair) for pair in pairs]
-    logits = np.array([math.nan if s is None else s.logit for s in scored], np.float32)
-    scores = scorer.activate(logits)
-    # Highest logit first, unscored last; sorted() is stable, so equal ones keep the caller's order.
-    order = sorted(range(len(items)), key=lambda i: math.inf if (s := scored[i]) is None else -s.logit)
-    hits: list[Hit] = []
-    for i in order:
-        score = None if scored[i] is None else float(scores[i])
-        if wanted.keeps(score, len(hits)):
-            hits.append(_hit(len(hits) + 1, i, items[i], scored[i], score, scorer.profile.name))
-    usage = {"documents": len(items), **outcome.usage(pairs)}
-    return Ranking(tuple(hits), query, {**outcome.timings, "total": seconds}, usage)
-
-
-def _hit(rank: int, index: int, item: TextDocument, scored: Scored | None, score: float | None, name: str) -> Hit:
-    hit = Hit(rank=rank, index=index, score=None, logit=None, document=item.document, text=item.text)
-    if scored is None:
-        return hit
-    return replace(
-        hit,
-        score=score,
-        logit=scored.logit,
-        tokens=scored.tokens,
-        truncated=scored.truncated,
-        passage=scored.passage,
-        scored_by=name,
-    )
+def _scores(scorer: Scorer, pairs: Sequence[Pair], outcome: Outcome, watch: Watch, *, raw: bool) -> NDArray[np.float32]:
+    watch.note(outcome.usage(pairs), outcome.timings)
+    logits = np.array([outcome.results[pair].logit for pair in pairs], np.float32)
+    return logits if raw else scorer.activate(logits)

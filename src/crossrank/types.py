@@ -51,14 +51,16 @@ class Ranking(Sequence[Hit]):
     Attributes:
         hits: the hits in order of rank.
         query: the query as given.
-        timings: seconds by stage: `tokenize`, `run`, `total`.
+        timings: seconds by stage: `queue` (waiting for other callers' work), `tokenize`, `run`, `total`.
         usage: counts: `documents`, `pairs` (that went through the model), `cached`, `tokens`.
+        fallback: why another ranker than the one that was asked, or the input's order, is the answer; else None.
     """
 
     hits: tuple[Hit, ...]
     query: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
+    fallback: str | None = None
 
     @overload
     def __getitem__(self, position: int) -> Hit: ...

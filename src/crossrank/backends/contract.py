@@ -47,11 +47,19 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one call of `run` may be given; a single row may always be given."""
+    """The most that one call of `run` may be given; a single row may always be given.
+
+    Attributes:
+        tokens_max: in one call.
+        rows_max: in one call.
+        tokens_hurried: in one call under a deadline that is near.
+        ahead: whether `begin` comes back before the logits are there, so that it pays to begin more meanwhile.
+    """
 
     tokens_max: int
     rows_max: int
-    tokens_hurried: int = HURRIED_TOKENS  # under a deadline
+    tokens_hurried: int = HURRIED_TOKENS
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

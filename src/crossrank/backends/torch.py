@@ -88,7 +88,7 @@ class TorchBackend:
     def limits(self) -> Limits:
         """The most that one call takes; it shrinks where memory turns out to be short."""
         hurried = GPU_HURRIED_TOKENS if self._place.cuda else HURRIED_TOKENS
-        return Limits(self._tokens_max, ROWS_MAX, hurried)
+        return Limits(self._tokens_max, ROWS_MAX, hurried, ahead=self._place.cuda)
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]."""

@@ -4,7 +4,8 @@ It knows the tokenizer and the pair template; not weights, batches or scores. Eq
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain as both
 
@@ -88,6 +89,9 @@ class Tokens:
     ids: Ids
     offsets: Ids | None = None
     whole: bool = True
+
+
+Known = MutableMapping[str, Tokens]  # by text
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,3 +273,8 @@ class Encoder:
 
     def _keep(self, ids: Ids, count: int) -> Ids:
         return ids[len(ids) - count :] if self.config.truncation_side == "left" else ids[:count]
+
+
+def together(known: Iterable[Known]) -> Known:
+    """What is known by any of these, none of them copied."""
+    return ChainMap(*{id(one): one for one in known if one}.values())

@@ -5,6 +5,7 @@ It is the only place that knows both checkpoints and backends.
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,6 +38,7 @@ from crossrank.engine.precision import kept
 from crossrank.engine.scorer import Scorer
 from crossrank.engine.selftest import self_test
 from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageError
+from crossrank.observe import ModelOpened, emit
 
 log = logging.getLogger("crossrank")
 
@@ -92,6 +94,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
         ModelError: the model cannot be found, read or scored.
     """
     _check(config)
+    started = time.perf_counter()
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
     profile = read_profile(source.folder, source.name, template=config.template)
     check_instruction(profile, config.instruction, config.instruction_mode)
@@ -118,6 +121,16 @@ def open_scorer(config: OpenConfig) -> Scorer:
     if config.self_test:
         whole = replace(encoder, config=replace(encode, max_chars=None))  # the probes are meant to be read to the end
         self_test(replace(scorer, encoder=whole))
+    facts, seconds = backend.facts, time.perf_counter() - started
+    emit(
+        ModelOpened(
+            model=profile.name,
+            backend=facts.backend,
+            device=facts.device,
+            precision=facts.precision,
+            seconds=seconds,
+        )
+    )
     return scorer
 
 

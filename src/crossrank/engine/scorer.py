@@ -21,7 +21,6 @@ from crossrank.engine.plan import plan, portions
 from crossrank.errors import NotFiniteError
 
 PORTION_CHARACTERS = 256_000  # about 64k tokens: what is tokenised and in memory at a time
-HURRIED_CHARACTERS = 16_000  # the same under a deadline, which is looked at between portions and between batches
 
 
 @dataclass(slots=True)
@@ -30,13 +29,13 @@ class Outcome:
 
     Attributes:
         results: what the model said, by pair; a pair is missing where the deadline came first.
-        fresh: the pairs that went through the model in this call; the others were known.
-        timings: seconds by stage.
+        fresh: the pairs that went through the model for this call; the others were known.
+        timings: seconds by stage: waiting for the engine, tokenising, running.
     """
 
     results: dict[Pair, Scored]
     fresh: set[Pair] = field(default_factory=set)
-    timings: dict[str, float] = field(default_factory=lambda: {"tokenize": 0.0, "run": 0.0})
+    timings: dict[str, float] = field(default_factory=lambda: {"queue": 0.0, "tokenize": 0.0, "run": 0.0})
 
     def usage(self, pairs: Iterable[Pair]) -> dict[str, int]:
         """Counts over some of the call's pairs: `pairs` and `tokens` through the model, and `cached` pairs."""
@@ -45,22 +44,27 @@ class Outcome:
         return {"pairs": len(fresh), "cached": len(found) - len(fresh), "tokens": sum(s.cost for s in fresh)}
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """Some of a call's pairs, tokenised: each one's rows, all rows in order, and whose each is."""
+@dataclass(slots=True)
+class Begun:
+    """Pairs that the backend is at.
 
-    pairs: list[Pair]
+    Attributes:
+        pairs: all different.
+        encoded: what each became.
+        rows: the rows of all, in order.
+        owners: whose each row is.
+        batches: ranges of rows, and what waits for their logits.
+        tokenize_s: seconds it took to tokenise.
+        run_s: seconds spent on the backend, until its logits were there.
+    """
+
+    pairs: Sequence[Pair]
     encoded: list[Encoded]
     rows: list[Row]
     owners: list[Pair]
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A portion that a backend is at: rows, and what waits for their logits."""
-
-    portion: Portion
     batches: list[tuple[range, Pending]] = field(default_factory=list)
+    tokenize_s: float = 0.0
+    run_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,77 +76,78 @@ class Scorer:
     backend: Backend
     cache: ScoreCache | None
     identity: bytes
-    clock: Callable[[], float] = time.monotonic
 
-    def score(
-        self, pairs: Sequence[Pair], *, known: Mapping[str, Tokens] | None = None, deadline: float | None = None
-    ) -> Outcome:
-        """What the model says of each pair. Equal pairs are scored once.
+    def score(self, pairs: Sequence[Pair]) -> Outcome:
+        """What the model says of each pair, computed in the caller's own thread. Equal pairs are scored once."""
+        outcome = Outcome(self.recall(pairs))
+        fresh = [pair for pair in dict.fromkeys(pairs) if pair not in outcome.results]
+        for portion in portions((len(pair.query) + len(pair.document) for pair in fresh), PORTION_CHARACTERS):
+            begun = self.begin([fresh[i] for i in portion])
+            scored = self.finish(begun)
+            outcome.results.update(scored)
+            outcome.fresh.update(scored)
+            outcome.timings["tokenize"] += begun.tokenize_s
+            outcome.timings["run"] += begun.run_s
+        return outcome
+
+    def recall(self, pairs: Iterable[Pair]) -> dict[Pair, Scored]:
+        """What the cache knows of these pairs."""
+        if self.cache is None:
+            return {}
+        keys = {cache_key(self.identity, pair): pair for pair in dict.fromkeys(pairs)}
+        found = self.cache.get_many(list(keys))
+        # A cache that comes from outside may hold anything; what is no number is scored anew.
+        return {keys[key]: scored for key, scored in found.items() if math.isfinite(scored.logit)}
+
+    def begin(
+        self,
+        pairs: Sequence[Pair],
+        known: Mapping[str, Tokens] | None = None,
+        *,
+        stop: Callable[[], bool] | None = None,
+        hurried: bool = False,
+    ) -> Begun:
+        """Tokenise pairs, all different, and start what their rows need.
 
         Args:
             pairs: queries with the texts of documents.
             known: texts that were tokenised before.
-            deadline: the clock's time after which nothing more is begun.
+            stop: looked at between batches; after it says so, no more are begun.
+            hurried: small batches, each waited for before the next, so that `stop` is looked at often.
         """
-        outcome = Outcome(self._recall(pairs))
-        fresh = [pair for pair in dict.fromkeys(pairs) if pair not in outcome.results]
-        size_max = PORTION_CHARACTERS if deadline is None else HURRIED_CHARACTERS
-        begun: Begun | None = None
-        try:
-            for portion in portions((len(pair.query) + len(pair.document) for pair in fresh), size_max):
-                if deadline is not None and self.clock() >= deadline:
-                    break
-                # A device of its own is busy with the portion before while this one is tokenised and begun.
-                encoded = self._encode([fresh[i] for i in portion], known or {}, outcome.timings)
-                following = self._begin(encoded, deadline, outcome.timings)
-                begun, before = following, begun
-                self._finish(before, outcome)
-        finally:
-            self._finish(begun, outcome)
-        return outcome
+        started = time.perf_counter()
+        encoded = self.encoder.encode(pairs, known or {})
+        rows = [row for item in encoded for row in item.rows]
+        owners = [pair for pair, item in zip(pairs, encoded, strict=True) for _ in item.rows]
+        begun = Begun(pairs, encoded, rows, owners, tokenize_s=time.perf_counter() - started)
+        started = time.perf_counter()
+        for batch in plan([len(row.ids) for row in rows], self._limits(hurried=hurried)):
+            if stop is not None and stop():
+                break
+            pending = self.backend.begin(Batch.of(rows[batch.start : batch.stop]))
+            begun.batches.append((batch, _known(pending()) if hurried else pending))
+        begun.run_s = time.perf_counter() - started
+        return begun
+
+    def finish(self, begun: Begun) -> dict[Pair, Scored]:
+        """Wait for what was begun, and keep what came of it; pairs that were not reached are left out.
+
+        Raises:
+            NotFiniteError: a logit is not finite, in fp32 too.
+        """
+        started = time.perf_counter()
+        parts = [self._checked(pending(), begun, batch) for batch, pending in begun.batches]
+        begun.run_s += time.perf_counter() - started
+        logits = np.concatenate(parts) if parts else np.empty(0, np.float32)
+        scored = self._merge(begun.pairs, begun.encoded, logits)
+        self._remember(scored)
+        return scored
 
     def activate(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores fp32 of logits fp32, by the model's own activation."""
         return activate(logits, self.profile.score_activation)
 
-    def _encode(self, pairs: list[Pair], known: Mapping[str, Tokens], timings: dict[str, float]) -> Portion:
-        started = time.perf_counter()
-        encoded = self.encoder.encode(pairs, known)
-        timings["tokenize"] += time.perf_counter() - started
-        rows = [row for item in encoded for row in item.rows]
-        return Portion(
-            pairs, encoded, rows, [pair for pair, item in zip(pairs, encoded, strict=True) for _ in item.rows]
-        )
-
-    def _begin(self, portion: Portion, deadline: float | None, timings: dict[str, float]) -> Begun:
-        """Start what the portion's rows need; with a deadline one batch after the other, as far as it comes."""
-        begun = Begun(portion)
-        for batch in plan([len(row.ids) for row in portion.rows], self._limits(deadline)):
-            if deadline is not None and self.clock() >= deadline:
-                break
-            started = time.perf_counter()
-            pending = self.backend.begin(Batch.of(portion.rows[batch.start : batch.stop]))
-            if deadline is not None:
-                pending = _known(pending())
-            begun.batches.append((batch, pending))
-            timings["run"] += time.perf_counter() - started
-        return begun
-
-    def _finish(self, begun: Begun | None, outcome: Outcome) -> None:
-        """Wait for what was begun, and keep what came of it."""
-        if begun is None:
-            return
-        started = time.perf_counter()
-        portion = begun.portion
-        parts = [self._checked(pending(), portion, batch) for batch, pending in begun.batches]
-        outcome.timings["run"] += time.perf_counter() - started
-        logits = np.concatenate(parts) if parts else np.empty(0, np.float32)
-        scored = self._merge(portion.pairs, portion.encoded, logits)
-        self._remember(scored)
-        outcome.results.update(scored)
-        outcome.fresh.update(scored)
-
-    def _merge(self, pairs: list[Pair], encoded: list[Encoded], logits: NDArray[np.float32]) -> dict[Pair, Scored]:
+    def _merge(self, pairs: Sequence[Pair], encoded: list[Encoded], logits: NDArray[np.float32]) -> dict[Pair, Scored]:
         """The best window of each document; documents whose last window was not reached are left out."""
         merged: dict[Pair, Scored] = {}
         start = 0
@@ -157,16 +162,16 @@ class Scorer:
             start = stop
         return merged
 
-    def _checked(self, logits: Logits, portion: Portion, batch: range) -> NDArray[np.float32]:
+    def _checked(self, logits: Logits, begun: Begun, batch: range) -> NDArray[np.float32]:
         """Logits [rows]; those that are not finite are computed again in fp32, and an error if they stay."""
         checked = read(logits, self.profile.reading)
         broken = np.flatnonzero(~np.isfinite(checked))
         if len(broken):
-            rows = [portion.rows[batch.start + i] for i in broken]
+            rows = [begun.rows[batch.start + i] for i in broken]
             checked[broken] = read(self.backend.run(Batch.of(rows), exact=True), self.profile.reading)
             for i in broken:
                 if not np.isfinite(checked[i]):
-                    pair = portion.owners[batch.start + i]
+                    pair = begun.owners[batch.start + i]
                     raise NotFiniteError(
                         f"{self.profile.name!r} gives {checked[i]} for the query {preview(pair.query)} and the "
                         f"document {preview(pair.document)}, in fp32 too. The checkpoint's weights are likely broken: "
@@ -174,17 +179,9 @@ class Scorer:
                     )
         return checked
 
-    def _limits(self, deadline: float | None) -> Limits:
+    def _limits(self, *, hurried: bool) -> Limits:
         limits = self.backend.limits
-        return limits if deadline is None else Limits(min(limits.tokens_hurried, limits.tokens_max), limits.rows_max)
-
-    def _recall(self, pairs: Sequence[Pair]) -> dict[Pair, Scored]:
-        if self.cache is None:
-            return {}
-        keys = {cache_key(self.identity, pair): pair for pair in dict.fromkeys(pairs)}
-        found = self.cache.get_many(list(keys))
-        # A cache that comes from outside may hold anything; what is no number is scored anew.
-        return {keys[key]: scored for key, scored in found.items() if math.isfinite(scored.logit)}
+        return Limits(min(limits.tokens_hurried, limits.tokens_max), limits.rows_max) if hurried else limits
 
     def _remember(self, scored: Mapping[Pair, Scored]) -> None:
         if self.cache is not None and scored:

@@ -6,9 +6,8 @@ Alone to know httpx2. It knows statuses and headers; not queries, documents or r
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,14 +32,6 @@ REQUEST_IDS = ("x-request-id", "x-api-request-id", "request-id", "x-trace-id")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A success: the body, and how many tries it took."""
-
-    body: bytes
-    tries: int
-
-
 class Client:
     """The connections to one target. Made, used and closed in one event loop.
 
@@ -60,8 +51,10 @@ class Client:
         self._breaker = Breaker()
         self._http = _open_http(target, timeout_s, concurrency)
 
-    async def post(self, url: str, body: bytes, deadline: float | None) -> Reply:
-        """The answer to a call, after retries; `deadline` is a time.monotonic().
+    async def post(
+        self, url: str, body: bytes, deadline: float | None, *, again: Callable[[], None] = lambda: None
+    ) -> bytes:
+        """The answer to a call, after retries, each told to `again`; `deadline` is a time.monotonic().
 
         Raises:
             VendorError: there is none that is a success.
@@ -69,7 +62,7 @@ class Client:
         """
         try:
             async with _until(deadline), self._free:
-                return await self._tried(url, body, deadline)
+                return await self._tried(url, body, deadline, again)
         except TimeoutError:
             raise self._late() from None
 
@@ -80,7 +73,7 @@ class Client:
             VendorError: it cannot be reached, or wants another key.
         """
         try:
-            return (await self._tried(url, None, None)).body
+            return await self._tried(url, None, None)
         except VendorError as exc:
             if exc.status is None or exc.status in KEY_STATUSES:
                 raise
@@ -90,7 +83,9 @@ class Client:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _tried(self, url: str, body: bytes | None, deadline: float | None) -> Reply:
+    async def _tried(
+        self, url: str, body: bytes | None, deadline: float | None, again: Callable[[], None] = lambda: None
+    ) -> bytes:
         """One try after the other, until there is an answer, or no more sense in it."""
         tried = 0
         while True:
@@ -104,13 +99,14 @@ class Client:
                 )
             answer = await self._try(url, body, tried)
             if isinstance(answer, bytes):
-                return Reply(answer, tried)
-            error, again = answer
-            wait = self._retry.wait_s(tried, error.retry_after_s) if again else None
+                return answer
+            error, hopeful = answer
+            wait = self._retry.wait_s(tried, error.retry_after_s) if hopeful else None
             if wait is None or (deadline is not None and time.monotonic() + wait >= deadline):
                 raise error
             log.info("%s: try %d failed (status %s), again in %.2f s", self._title, tried, error.status, wait)
             await asyncio.sleep(wait)
+            again()
 
     async def _try(self, url: str, body: bytes | None, tried: int) -> bytes | tuple[VendorError, bool]:
         """The body of a success, or an error and whether trying again makes sense."""

@@ -5,8 +5,7 @@ It knows documents and rankings; not JSON, statuses or how a vendor is reached.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
-from functools import partial
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import Any, Self
 
@@ -17,6 +16,8 @@ from crossrank.arguments import Wanted, check_query, deadline_of
 from crossrank.documents import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
 from crossrank.errors import ClosedError, DeadlineError, RemoteError, UsageError
+from crossrank.observe.watch import Watch
+from crossrank.progress import ranking_bar
 from crossrank.remote.costs import NANO, Price
 from crossrank.remote.failures import BudgetError
 from crossrank.remote.limits import Limits
@@ -127,7 +128,8 @@ class RemoteReranker:
         """
         question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
         try:
-            return self._worker.opened()[0].run(self._ranked(question))
+            with Watch(self._model, "rank", len(question.items)) as watch:
+                return self._worker.opened()[0].run(self._ranked(question, watch))
         except (RemoteError, DeadlineError):
             if (fallback := self._options.fallback) is None:
                 raise
@@ -146,14 +148,7 @@ class RemoteReranker:
     ) -> Ranking:
         """As `rank`, awaitable; cancelling it ends the call to the vendor."""
         question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
-        try:
-            return await (await self._worker.aopened())[0].arun(self._ranked(question))
-        except (RemoteError, DeadlineError):
-            if (fallback := self._options.fallback) is None:
-                raise
-            if isinstance(fallback, RemoteReranker):
-                return await fallback.arank(query, documents, **question.given())
-            return await asyncio.to_thread(fallback.rank, query, documents, **question.given())
+        return await self._answered("rank", question, documents)
 
     def rank_many(
         self,
@@ -167,9 +162,8 @@ class RemoteReranker:
     ) -> Iterator[Ranking]:
         """A ranking a query, in order, several under way at a time; both iterables may be streams."""
         todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
-        total = len(queries) if isinstance(queries, Sized) else None
-        start, ahead = self._worker.opened()[0].start, self._options.concurrency
-        return in_order(todo, start, ahead, total=total, show_progress_bar=show_progress_bar)
+        bar = ranking_bar(queries, shown=show_progress_bar)
+        return in_order(todo, self._worker.opened()[0].start, self._options.concurrency, bar)
 
     def arank_many(
         self,
@@ -190,12 +184,14 @@ class RemoteReranker:
         A document without text is NaN where the vendor refuses such. `raw` gives logits, where there are any.
         """
         asked, checked = by_query(pairs, self._options.instruction, raw=raw)
-        return scores_of(checked, self._worker.opened()[0].run(self._scored(asked)))
+        with Watch(self._model, "score", len(checked)) as watch:
+            return scores_of(checked, self._worker.opened()[0].run(self._scored(asked, watch)))
 
     async def ascore(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
         """As `score`, awaitable."""
         asked, checked = by_query(pairs, self._options.instruction, raw=raw)
-        return scores_of(checked, await (await self._worker.aopened())[0].arun(self._scored(asked)))
+        with Watch(self._model, "score", len(checked)) as watch:
+            return scores_of(checked, await (await self._worker.aopened())[0].arun(self._scored(asked, watch)))
 
     @property
     def spent(self) -> dict[str, int]:
@@ -270,16 +266,28 @@ class RemoteReranker:
             deadline=deadline,
         )
 
-    async def _ranked(self, question: Question) -> Ranking:
+    async def _answered(self, call: str, question: Question, documents: Sequence[Document]) -> Ranking:
+        """The vendor's ranking, or that of the fallback."""
+        try:
+            with Watch(self._model, call, len(question.items)) as watch:
+                return await (await self._worker.aopened())[0].arun(self._ranked(question, watch))
+        except (RemoteError, DeadlineError):
+            if (fallback := self._options.fallback) is None:
+                raise
+            if isinstance(fallback, RemoteReranker):
+                return await fallback.arank(question.query, documents, **question.given())
+            return await asyncio.to_thread(fallback.rank, question.query, documents, **question.given())
+
+    async def _ranked(self, question: Question, watch: Watch) -> Ranking:
         started = time.perf_counter()
-        outcome = await self._outcome(question.asked)
+        outcome = await self._outcome(question.asked, watch)
         return question.ranking(outcome, time.perf_counter() - started)
 
-    async def _scored(self, asked: Sequence[Asked]) -> dict[str, Outcome]:
-        outcomes = await all_or_error(self._outcome(one) for one in asked)
+    async def _scored(self, asked: Sequence[Asked], watch: Watch) -> dict[str, Outcome]:
+        outcomes = await all_or_error(self._outcome(one, watch) for one in asked)
         return {one.query: outcome for one, outcome in zip(asked, outcomes, strict=True)}
 
-    async def _outcome(self, asked: Asked) -> Outcome:
+    async def _outcome(self, asked: Asked, watch: Watch) -> Outcome:
         if not asked.texts:
             return Outcome(usage={"pairs": 0, "cached": 0})
         if self._options.cost_max_usd is not None and self.spent_usd >= self._options.cost_max_usd:
@@ -287,9 +295,13 @@ class RemoteReranker:
                 f"{self.spent_usd:.4f} dollars are spent, by estimate, of cost_max_usd={self._options.cost_max_usd:g}; "
                 "nothing more is sent. Raise it, or open a new RemoteReranker."
             )
-        outcome = await self._worker.opened()[1].score(asked)
-        for name, count in outcome.usage.items():
-            self._spent[name] = self._spent.get(name, 0) + count
+        outcome = Outcome()
+        try:
+            await self._worker.opened()[1].score(asked, outcome)
+        finally:  # what was answered before a failure is billed all the same
+            for name, count in outcome.usage.items():
+                self._spent[name] = self._spent.get(name, 0) + count
+            watch.note(outcome.usage, {"run": outcome.run_s})
         return outcome
 
     def _todo(
@@ -304,8 +316,12 @@ class RemoteReranker:
         Wanted.of(top_k, threshold)
         check_fields(fields)
         self._worker.opened()
-        wanted = {"top_k": top_k, "threshold": threshold, "fields": fields}
-        return works(queries, documents_per_query, partial(self.arank, **wanted))  # type: ignore[arg-type]
+
+        async def ranked(query: str, documents: Sequence[Document]) -> Ranking:
+            question = self._question(query, documents, top_k, threshold, fields, None, None)
+            return await self._answered("rank_many", question, documents)
+
+        return works(queries, documents_per_query, ranked)
 
 
 def open_remote(model: str, given: Mapping[str, Any]) -> RemoteReranker:

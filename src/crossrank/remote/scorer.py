@@ -77,8 +77,8 @@ class RemoteScorer:
         self._route: Route | None = None
         self._finding = asyncio.Lock()
 
-    async def score(self, asked: Asked) -> Outcome:
-        """The items of all texts, as far as the deadline allows.
+    async def score(self, asked: Asked, outcome: Outcome) -> None:
+        """Put the items of all texts into `outcome`, as far as the deadline allows; what it has counts if this fails.
 
         Raises:
             UsageError: something is asked that the vendor does not have.
@@ -87,7 +87,7 @@ class RemoteScorer:
         """
         route = await self._found(asked.deadline)
         _check(asked, route, self._limits(route))
-        outcome = Outcome(model=route.model or self._target.model or self._target.vendor.title)
+        outcome.model = route.model or self._target.model or self._target.vendor.title
         if route.vendor.empty_refused:
             outcome.unread = frozenset(text for text in asked.texts if not text.strip())
         wanted = [text for text in asked.texts if text not in outcome.unread]
@@ -101,7 +101,6 @@ class RemoteScorer:
         outcome.count(pairs=0)
         if late and not outcome.items:
             raise late[0]
-        return outcome
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -130,11 +129,11 @@ class RemoteScorer:
         outcome.cut |= {text for text in texts if characters_max is not None and len(text) > characters_max}
         body = route.dialect.dump_call(_call(route, asked, [text[:characters_max] for text in texts], texts))
         try:
-            reply = await self._client.post(route.url, body, asked.deadline)
+            answered = await self._client.post(route.url, body, asked.deadline, again=lambda: outcome.count(retries=1))
         except DeadlineError as exc:
             return exc
         try:
-            answer = route.dialect.parse_ranking(reply.body)
+            answer = route.dialect.parse_ranking(answered)
             found = by_text(answer, texts)
         except WireError as exc:
             raise VendorError.of(
@@ -144,7 +143,7 @@ class RemoteScorer:
             ) from exc
         outcome.items.update(found)
         outcome.run_s += time.perf_counter() - started
-        outcome.count(pairs=len(texts), requests=1, retries=reply.tries - 1)
+        outcome.count(pairs=len(texts), requests=1, retries=0)
         outcome.count(tokens=answer.tokens, search_units=answer.search_units, cost_nanousd=self._cost(answer))
         await self._remember({keys[text]: item for text, item in found.items() if text in keys})
         return None

@@ -14,7 +14,6 @@ from crossrank.errors import CrossrankError
 from crossrank.remote.loop import waited
 from crossrank.types import Document, Ranking
 
-PROGRESS_AFTER_S = 1.0
 Work = Coroutine[Any, Any, Ranking]
 
 
@@ -39,18 +38,12 @@ def in_order(
     todo: Iterator[Work],
     start: Callable[[Work], "Future[Ranking]"],
     ahead: int,
-    *,
-    total: int | None,
-    show_progress_bar: bool | None,
+    bar: Any,
 ) -> Iterator[Ranking]:
     """The rankings; a mistake further on in a stream does not take the good ones before it along."""
-    from tqdm.auto import tqdm
-
-    disable = None if show_progress_bar is None else not show_progress_bar
-    delay = PROGRESS_AFTER_S if show_progress_bar is None else 0
     under_way: deque[Future[Ranking]] = deque()
     mistake: CrossrankError | None = None
-    with tqdm(total=total, desc="Ranking", unit="query", disable=disable, delay=delay) as bar:
+    with bar:
         try:
             while True:
                 while mistake is None and len(under_way) < ahead:

@@ -1,0 +1,63 @@
+"""A ranking from its call to its end: whatever ends it, one event says so. It knows counts; not what is counted."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from crossrank.observe.events import OK, RankingDone
+from crossrank.observe.hooks import emit, listening
+
+NANO = 1_000_000_000
+COUNTS = ("pairs", "cached", "tokens", "search_units", "retries")
+STAGES = ("queue", "tokenize", "run")
+
+
+class Watch:
+    """Emits `RankingDone` at its end, with what was noted until then.
+
+        with Watch("crossrank-mini", "rank", len(documents)) as watch:
+            ...
+            watch.note(ranking.usage, ranking.timings)
+
+    What was noted before a failure counts too: a vendor bills it.
+    """
+
+    __slots__ = ("_call", "_documents", "_model", "_noted", "_started", "_usd")
+
+    def __init__(self, model: str, call: str, documents: int) -> None:
+        self._model = model
+        self._call = call
+        self._documents = documents
+        self._noted: dict[str, float] = {}
+        self._usd = 0.0
+        self._started = time.perf_counter()
+
+    def note(self, usage: Mapping[str, int], timings: Mapping[str, float]) -> None:
+        """Add counts and seconds, in the words of a `Ranking`; others are not looked at."""
+        for name in COUNTS:
+            self._noted[name] = self._noted.get(name, 0) + usage.get(name, 0)
+        for stage in STAGES:
+            self._noted[f"{stage}_s"] = self._noted.get(f"{stage}_s", 0.0) + timings.get(stage, 0.0)
+        self._usd += usage.get("cost_nanousd", 0) / NANO
+
+    def __enter__(self) -> Self:
+        """Self, for `with`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Say what became of it."""
+        if listening():
+            emit(
+                RankingDone(
+                    model=self._model,
+                    call=self._call,
+                    documents=self._documents,
+                    total_s=time.perf_counter() - self._started,
+                    outcome=OK if kind is None else kind.__name__,
+                    cost_usd=self._usd,
+                    **self._noted,  # type: ignore[arg-type] # counts are ints, seconds floats: `note` adds alike to alike
+                )
+            )

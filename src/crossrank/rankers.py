@@ -1,0 +1,128 @@
+"""What holds for any ranker: how it is asked, in time and awaited, and what may be answered where it fails.
+
+It knows the protocol of rankers; not which one it is.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from crossrank.arguments import Wanted, check_query, deadline_of
+from crossrank.awaiting import in_thread
+from crossrank.documents import as_documents
+from crossrank.errors import (
+    ArgumentTypeError,
+    CheckpointError,
+    DeadlineError,
+    NotFiniteError,
+    OutOfMemoryError,
+    OverloadError,
+    RemoteError,
+    UsageError,
+)
+from crossrank.types import Document, Hit, Ranker, Ranking
+
+INPUT_ORDER = "input-order"
+Fallback = Ranker | Literal["input-order"]
+# What another ranker may do better; not the caller's mistakes, which it would repeat.
+FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, RemoteError, OverloadError, DeadlineError)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of `rank`, checked.
+
+    Attributes:
+        query: what is asked.
+        documents: as the caller gave them.
+        top_k: see `Reranker.rank`, as the following.
+        threshold: of the score.
+        fields: of mappings.
+        instruction: in place of the ranker's own.
+        deadline: the time.monotonic() at which it ends.
+    """
+
+    query: str
+    documents: Sequence[Document]
+    top_k: int | None = None
+    threshold: float | None = None
+    fields: Sequence[str] | None = None
+    instruction: str | None = None
+    deadline: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        query: str,
+        documents: Sequence[Document],
+        top_k: int | None,
+        threshold: float | None,
+        fields: Sequence[str] | None,
+        instruction: str | None,
+        deadline_s: float | None,
+    ) -> "Call":
+        """The call, of what a caller gave."""
+        deadline = deadline_of(deadline_s)
+        wanted = Wanted.of(top_k, threshold)
+        check_query(query)
+        return cls(query, documents, wanted.top_k, wanted.threshold, fields, instruction, deadline)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the deadline, at least 0."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def arguments(self) -> dict[str, Any]:
+        """What was given beside query and documents, for a ranker that may not know more than it must."""
+        given = {
+            "top_k": self.top_k,
+            "threshold": self.threshold,
+            "fields": self.fields,
+            "instruction": self.instruction,
+            "deadline_s": self.left_s,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def ask(ranker: Fallback, call: Call) -> Ranking:
+    """The ranker's answer."""
+    if isinstance(ranker, str):
+        return in_input_order(call)
+    return ranker.rank(call.query, call.documents, **call.arguments())
+
+
+async def aask(ranker: Fallback, call: Call) -> Ranking:
+    """As `ask`, awaitable: a ranker that cannot be awaited is asked in a thread."""
+    if isinstance(ranker, str):
+        return in_input_order(call)
+    awaited: Callable[..., Awaitable[Ranking]] | None = getattr(ranker, "arank", None)
+    if awaited is not None:
+        return await awaited(call.query, call.documents, **call.arguments())
+    return await in_thread(partial(ask, ranker, call))
+
+
+def instead(ranking: Ranking, error: BaseException) -> Ranking:
+    """The answer of another ranker than the one that was asked, saying why."""
+    return replace(ranking, fallback=f"{type(error).__name__}: {error}")
+
+
+def in_input_order(call: Call) -> Ranking:
+    """The documents as they came, without scores."""
+    items = as_documents(call.documents, call.fields)[: call.top_k]
+    hits = (Hit(i + 1, i, score=None, logit=None, document=x.document, text=x.text) for i, x in enumerate(items))
+    return Ranking(tuple(hits), call.query, usage={"documents": len(call.documents)})
+
+
+def check_ranker(ranker: Any, name: str) -> Fallback:
+    """The ranker, if it is one."""
+    if isinstance(ranker, str):
+        if ranker != INPUT_ORDER:
+            raise UsageError(
+                f"{name}={ranker!r} is not known; give a ranker, as Reranker({ranker!r}), or 'input-order'"
+            )
+        return "input-order"
+    if not callable(getattr(ranker, "rank", None)) or isinstance(ranker, type):
+        raise ArgumentTypeError(f"{name} must have a method rank(query, documents, top_k=); {ranker!r} has none")
+    return ranker  # type: ignore[no-any-return]

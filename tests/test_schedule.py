@@ -1,0 +1,346 @@
+"""Many callers, one engine: who is served when, and that everybody gets an answer."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossrank import CrossrankError, Reranker
+from crossrank.backends.contract import Batch, Limits, Logits, Pending
+from crossrank.engine.cache import MemoryCache
+from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.pair import Pair
+from crossrank.engine.scorer import Outcome, Scorer
+from crossrank.errors import NotFiniteError, OverloadError, UsageError
+from crossrank.observe import BatchRan, RankingDone, subscribe
+from crossrank.schedule import CHARACTERS_MIN, Scheduler
+from crossrank.testing import FakeBackend
+from crossrank.work import Work
+
+BOUND_S = 60  # no wait of a test may be longer
+LONG = "fox " * (CHARACTERS_MIN // 8)  # two of these fill a micro-batch
+
+
+class GatedBackend(FakeBackend):
+    """A backend that runs a batch when it is told to. A row's logit is its length."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda ids: float(len(ids)), Limits(tokens_max=2**20, rows_max=2**20))
+        self.reached = threading.Semaphore(0)  # raised by each batch that has come to it
+        self.gate = threading.Semaphore(0)  # one batch may go on for each
+
+    def begin(self, batch: Batch) -> Pending:
+        self.reached.release()
+        assert self.gate.acquire(timeout=BOUND_S)
+        return super().begin(batch)
+
+    def open(self) -> None:
+        """Let everything through from now on."""
+        for _ in range(1_000):
+            self.gate.release()
+
+    def await_batch(self) -> None:
+        """Wait until one more batch has come."""
+        assert self.reached.acquire(timeout=BOUND_S)
+
+
+@pytest.fixture(scope="module")
+def scorer(checkpoint: Callable[..., Path]) -> Scorer:
+    return open_scorer(OpenConfig(str(checkpoint("bert")), long_documents="truncate", cache=None))
+
+
+@pytest.fixture
+def backend() -> Iterator[GatedBackend]:
+    backend = GatedBackend()
+    yield backend
+    backend.open()
+
+
+def schedulers(scorer: Scorer, backend: FakeBackend, **options: object) -> Scheduler:
+    return Scheduler(replace(scorer, backend=backend), **options)
+
+
+def begun(engine: Scheduler, *texts: str, **options: object) -> Work:
+    """Work on these texts that was begun without waiting for it."""
+    work = engine.work([Pair("query", text) for text in texts], **options)
+    engine.start(work)
+    return work
+
+
+def texts_of(work: Work) -> list[str]:
+    return [pair.document for pair in work.future.result(BOUND_S).results]
+
+
+def order_of_ends(works: dict[str, Work]) -> list[str]:
+    """The names of works, in the order in which they end."""
+    ended: list[str] = []
+    everyone = threading.Event()
+
+    def note(name: str) -> Callable[[Future[Outcome]], None]:
+        def noted(_: Future[Outcome]) -> None:
+            ended.append(name)
+            if len(ended) == len(works):
+                everyone.set()
+
+        return noted
+
+    for name, work in works.items():
+        work.future.add_done_callback(note(name))
+    assert everyone.wait(BOUND_S)
+    return ended
+
+
+def test_callers_who_wait_share_the_next_micro_batch(scorer: Scorer, backend: GatedBackend) -> None:
+    """While one is served, the others come together; then their rows go through the model as one batch."""
+    engine = schedulers(scorer, backend)
+    first = begun(engine, "a")
+    backend.await_batch()
+    others = [begun(engine, f"b{i}", f"c{i}") for i in range(5)]
+    backend.open()
+    assert texts_of(first) == ["a"]
+    assert [texts_of(work) for work in others] == [[f"b{i}", f"c{i}"] for i in range(5)]
+    assert [len(batch.offsets) - 1 for batch in backend.batches] == [1, 10]
+
+
+def test_equal_pairs_of_several_callers_go_through_the_model_once(scorer: Scorer, backend: GatedBackend) -> None:
+    """Each gets the answer; the first is said to have had it computed."""
+    engine = schedulers(scorer, backend)
+    begun(engine, "a")
+    backend.await_batch()
+    works = [begun(engine, "same", "too") for _ in range(4)]
+    backend.open()
+    outcomes = [work.future.result(BOUND_S) for work in works]
+    assert [len(outcome.results) for outcome in outcomes] == [2, 2, 2, 2]
+    assert [len(outcome.fresh) for outcome in outcomes] == [2, 0, 0, 0]
+    assert [len(batch.offsets) - 1 for batch in backend.batches] == [1, 2]
+
+
+def test_what_was_learnt_while_a_caller_waited_is_not_computed_again(scorer: Scorer, backend: GatedBackend) -> None:
+    """One flight for a stampede: who asks for what is being computed finds it in the cache when it is their turn."""
+    engine = schedulers(replace(scorer, cache=MemoryCache()), backend)
+    begun(engine, "a", "b")
+    backend.await_batch()
+    works = [begun(engine, "b", "a") for _ in range(3)]
+    backend.open()
+    assert all(len(texts_of(work)) == 2 for work in works)
+    assert [len(batch.offsets) - 1 for batch in backend.batches] == [2]
+
+
+def test_a_short_call_is_not_kept_by_a_long_one(scorer: Scorer, backend: GatedBackend) -> None:
+    """A long call is served in micro-batches, between which whoever waited longer has their turn."""
+    engine = schedulers(scorer, backend, clock=lambda: 0.0)  # a speed that is never known: the smallest micro-batches
+    works = {"long": begun(engine, *(f"{i} {LONG}" for i in range(10)))}
+    backend.await_batch()
+    works["short"] = begun(engine, "short")
+    backend.open()
+    assert order_of_ends(works) == ["short", "long"]
+
+
+def test_priority_goes_first_and_nobody_starves(scorer: Scorer, backend: GatedBackend) -> None:
+    """A step of priority is worth ten seconds of waiting, not more."""
+    now = [0.0]
+    engine = schedulers(scorer, backend, clock=lambda: now[0])
+    begun(engine, "a")
+    backend.await_batch()
+    works = {"patient": begun(engine, f"1 {LONG}{LONG}")}
+    now[0] = 5.0
+    works["urgent"] = begun(engine, f"2 {LONG}{LONG}", priority=1)
+    now[0] = 16.0
+    works["too late"] = begun(engine, f"3 {LONG}{LONG}", priority=1)
+    backend.open()
+    assert order_of_ends(works) == ["urgent", "patient", "too late"]
+
+
+def test_cancelled_work_is_not_computed(scorer: Scorer, backend: GatedBackend) -> None:
+    """Its pairs never reach the model."""
+    engine = schedulers(scorer, backend)
+    first = begun(engine, "a")
+    backend.await_batch()
+    gone, stays = begun(engine, "gone"), begun(engine, "stays")
+    assert gone.future.cancel()
+    backend.open()
+    assert texts_of(first) + texts_of(stays) == ["a", "stays"]
+    assert sum(len(batch.offsets) - 1 for batch in backend.batches) == 2
+
+
+def test_a_deadline_ends_the_waiting_of_whoever_is_not_served(scorer: Scorer, backend: GatedBackend) -> None:
+    """The engine is busy with somebody else for longer than that; nothing of the late call is computed afterwards."""
+    engine = schedulers(scorer, backend)
+    busy = begun(engine, "a")
+    backend.await_batch()
+    late = engine.work([Pair("query", "late")], deadline=time.monotonic() + 0.01)
+    assert engine.run(late).results == {}
+    asleep = engine.work([Pair("query", "asleep")], deadline=time.monotonic() + 0.01)
+    assert asyncio.run(engine.arun(asleep)).results == {}
+    backend.open()
+    assert texts_of(busy) == ["a"]
+    assert len(backend.batches) == 1
+
+
+def test_too_much_waiting_is_an_error_that_says_when_to_come_back(scorer: Scorer, backend: GatedBackend) -> None:
+    """A call of any size is taken while nobody else waits."""
+    engine = schedulers(scorer, backend, waiting_max=5)
+    first = begun(engine, *(f"a{i}" for i in range(9)))
+    backend.await_batch()
+    second = begun(engine, *(f"b{i}" for i in range(9)))
+    with pytest.raises(OverloadError, match="9 pairs are waiting") as error:
+        begun(engine, "c")
+    assert error.value.retry_after_s > 0
+    backend.open()
+    assert len(texts_of(first)) == len(texts_of(second)) == 9
+
+
+def test_an_error_is_only_that_of_the_caller_whose_pair_it_is(scorer: Scorer, backend: GatedBackend) -> None:
+    """The others who were in the same micro-batch get their results."""
+    engine = schedulers(scorer, backend)
+    broken = scorer.encoder.tokens(["zebra"])["zebra"].ids[0]
+    backend.logit = lambda ids: float("nan") if broken in ids else 1.0
+    begun(engine, "a")
+    backend.await_batch()
+    works = [begun(engine, text) for text in ("fox", "zebra", "dog")]
+    backend.open()
+    assert texts_of(works[0]) + texts_of(works[2]) == ["fox", "dog"]
+    with pytest.raises(NotFiniteError, match="zebra"):
+        works[1].future.result(BOUND_S)
+
+
+def test_whoever_is_interrupted_leaves_the_others_their_results(scorer: Scorer) -> None:
+    """Ctrl+C ends the call of the thread that happened to serve; what others wait for goes on in another thread."""
+
+    class Interrupted(GatedBackend):
+        def begin(self, batch: Batch) -> Pending:
+            if threading.current_thread() is threading.main_thread():
+                others.extend(pool.submit(engine.run, engine.work([Pair("query", f"b{i}")])) for i in range(3))
+                while len(engine._waiting) < 3:
+                    time.sleep(0)
+                raise KeyboardInterrupt
+            return FakeBackend.begin(self, batch)
+
+    others: list[Future[Outcome]] = []
+    engine = schedulers(scorer, Interrupted())
+    with ThreadPoolExecutor(3) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(engine.work([Pair("query", "a")]))
+        assert [len(other.result(BOUND_S).results) for other in others] == [1, 1, 1]
+    assert engine._server is None
+
+
+def test_a_bug_in_a_backend_leaves_nobody_waiting(scorer: Scorer) -> None:
+    """What it raises, whatever it is, reaches everyone, and the next call is served."""
+
+    class Broken(FakeBackend):
+        broken = True
+
+        def run(self, batch: Batch, *, exact: bool = False) -> Logits:
+            if self.broken:
+                raise ZeroDivisionError
+            return super().run(batch, exact=exact)
+
+    backend = Broken(lambda ids: 1.0)
+    engine = schedulers(scorer, backend)
+    works = [begun(engine, text) for text in "abc"]
+    for work in works:
+        with pytest.raises(ZeroDivisionError):
+            work.future.result(BOUND_S)
+    backend.broken = False
+    assert len(engine.run(engine.work([Pair("query", "d")])).results) == 1
+
+
+def test_a_device_of_its_own_gets_the_next_micro_batch_before_the_last_is_done(scorer: Scorer) -> None:
+    """While it computes one, the next is tokenised and begun."""
+
+    class Device(FakeBackend):
+        def begin(self, batch: Batch) -> Pending:
+            logits = self.run(batch)
+            happened.append("begin")
+
+            def wait() -> Logits:
+                happened.append("wait")
+                return logits
+
+            return wait
+
+    happened: list[str] = []
+    backend = Device(lambda ids: 1.0, Limits(2**20, 2**20, ahead=True))
+    engine = schedulers(scorer, backend, clock=lambda: 0.0)
+    assert len(engine.run(engine.work(Pair("query", f"{i} {LONG}") for i in range(3))).results) == 3
+    assert happened == ["begin", "begin", "wait", "begin", "wait", "wait"]
+
+
+@pytest.mark.property
+@given(calls=st.lists(st.lists(st.text("abcdef ", max_size=6), max_size=8), min_size=1, max_size=8))
+def test_every_caller_gets_exactly_what_they_asked_for(scorer: Scorer, calls: list[list[str]]) -> None:
+    """Callers in threads and in event loops, all at once: each has a result for each of their pairs, the right one."""
+    backend = FakeBackend(lambda ids: float(np.dot(ids, np.arange(1, len(ids) + 1))), Limits(2**20, 2**20))
+    engine = schedulers(scorer, backend)
+    expected = {
+        pair: result.logit
+        for pair, result in engine.scorer.score(
+            [Pair("query", text) for call in calls for text in call]
+        ).results.items()
+    }
+
+    def ask(number: int) -> Outcome:
+        work = engine.work(Pair("query", text) for text in calls[number])
+        return asyncio.run(engine.arun(work)) if number % 2 else engine.run(work)
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        outcomes = list(pool.map(ask, range(len(calls)), timeout=BOUND_S))
+    for call, outcome in zip(calls, outcomes, strict=True):
+        wanted = {Pair("query", text) for text in call}
+        assert {pair: result.logit for pair, result in outcome.results.items()} == {p: expected[p] for p in wanted}
+
+
+def test_a_hook_that_ranks_does_not_wait_for_itself(scorer: Scorer) -> None:
+    """It is told so, and the call that it was called by goes on."""
+    engine = schedulers(scorer, FakeBackend(lambda ids: 1.0))
+    said: list[str] = []
+
+    def hook(event: object) -> None:
+        if isinstance(event, BatchRan):
+            with pytest.raises(UsageError, match="would wait for itself") as error:
+                engine.run(engine.work([Pair("query", "b")]))
+            said.append(str(error.value))
+
+    unsubscribe = subscribe(hook)
+    try:
+        assert len(engine.run(engine.work([Pair("query", "a")])).results) == 1
+    finally:
+        unsubscribe()
+    assert len(said) == 1
+
+
+def test_batches_and_rankings_are_told(scorer: Scorer, backend: GatedBackend) -> None:
+    """One event a micro-batch, with the callers who shared it, and one a call."""
+    events: list[object] = []
+    reranker = Reranker(cache=None)
+    reranker._engine = engine = schedulers(scorer, backend)
+    unsubscribe = subscribe(events.append)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            calls = [pool.submit(reranker.rank, "query", ["a"])]
+            backend.await_batch()
+            calls += [pool.submit(reranker.rank, "query", ["b", f"c{i}"]) for i in range(2)]
+            while len(engine._waiting) < 2:
+                time.sleep(0)
+            backend.open()
+            assert [len(call.result(BOUND_S)) for call in calls] == [1, 2, 2]
+    finally:
+        unsubscribe()
+    batches = [event for event in events if isinstance(event, BatchRan)]
+    assert [(batch.rows, batch.callers) for batch in batches] == [(1, 1), (3, 2)]
+    rankings = [event for event in events if isinstance(event, RankingDone)]
+    assert sorted((r.call, r.documents, r.pairs, r.outcome) for r in rankings) == [
+        ("rank", 1, 1, "ok"),
+        ("rank", 2, 1, "ok"),
+        ("rank", 2, 2, "ok"),
+    ]
+    assert all(issubclass(error, CrossrankError) for error in (OverloadError, NotFiniteError))
