@@ -195,8 +195,11 @@ def test_instructions_go_each_vendors_way() -> None:
 
 
 def test_fields_go_as_objects_where_the_vendor_reads_them() -> None:
-    """In their order; as YAML elsewhere, and where one of them is no text."""
-    documents = [{"title": "P", "body": "python", "n": 1}, {"title": "Z", "body": "zebra", "n": 2}]
+    """In their order; as YAML elsewhere, and where one of them is no text, or a path."""
+    documents = [
+        {"title": "P", "body": "python", "n": 1, "by": {"name": "A"}},
+        {"title": "Z", "body": "zebra", "n": 2, "by": {"name": "B"}},
+    ]
     with Server("together") as server, opened(server, "together:m") as reranker:
         ranking = reranker.rank(QUERY, documents, fields=["body", "title"])
         assert ranking.documents == documents
@@ -204,6 +207,8 @@ def test_fields_go_as_objects_where_the_vendor_reads_them() -> None:
         assert server.calls[0].documents[0] == {"body": "python", "title": "P"}
         reranker.rank(QUERY, documents, fields=["body", "n"])
         assert (server.calls[1].fields, server.calls[1].documents[0]) == (None, "body: python\nn: 1")
+        reranker.rank(QUERY, documents, fields=["body", "by.name"])
+        assert (server.calls[2].fields, server.calls[2].documents[0]) == (None, "body: python\nby.name: A")
 
 
 def test_raw_scores_where_there_are_any(server: Server, reranker: RemoteReranker) -> None:

@@ -57,8 +57,13 @@ class Reranker:
         long_documents: what to do with a document that does not fit: "chunk" it into overlapping windows of which the
             best counts, "truncate" its end, or "error".
         windows_max: the most windows of one document; what is beyond is not read, and the hit says so.
+        aggregate: what a document's windows come to: "max", the best one; "first", which is the only one read then; or
+            "mean_top_2", "mean_top_3" and so on, the mean of the best logits.
+        max_chars: characters of a document that are read at all, up to a word's edge; None for no such limit.
         instruction: what to look for, in words, for models that are asked so (Qwen3-Reranker, mxbai-rerank v2,
             bge-reranker-v2-gemma); an error for others.
+        instruction_mode: "native", by the model's own prompt, or "prefix", as a line of text before the query, which
+            any model can read.
         template: how such a model is asked, where its name and files do not tell: "qwen3-reranker", "mxbai-rerank-v2"
             or "bge-reranker-gemma".
         cache: where scores are kept: "memory" of this process, "sqlite:///file", "redis://host:port/database", a
@@ -97,7 +102,10 @@ class Reranker:
         max_length: int | None = None,
         long_documents: LongDocuments = "chunk",
         windows_max: int = WINDOWS_MAX,
+        aggregate: str = "max",
+        max_chars: int | None = None,
         instruction: str | None = None,
+        instruction_mode: str = "native",
         template: str | None = None,
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
@@ -119,7 +127,10 @@ class Reranker:
                 max_length=max_length,
                 long_documents=long_documents,
                 windows_max=windows_max,
+                aggregate=aggregate,
+                max_chars=max_chars,
                 instruction=instruction,
+                instruction_mode=instruction_mode,
                 template=template,
                 cache=cache,
                 revision=revision,
@@ -165,7 +176,8 @@ class Reranker:
             top_k: at most this many hits; all by default.
             threshold: only hits with at least this score, or probability.
             threshold_on: what `threshold` is on: "score", or "probability" where a calibration is in use.
-            fields: of mappings, the fields the model reads, in this order, as YAML.
+            fields: of mappings, the fields the model reads, in this order, as YAML; paths such as "author.name" and
+                "sections[0].title" too.
             instruction: as in the constructor, for this call; a calibration says nothing of logits it changes.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
             priority: among callers who wait at the same time; higher is served first.
@@ -356,7 +368,7 @@ class Reranker:
 
     def _asked(self, engine: Scheduler, call: Call, priority: int) -> tuple[Question, Work]:
         """The question of a call, and the work that it makes."""
-        check_instruction(engine.scorer.profile, call.instruction)
+        check_instruction(engine.scorer.profile, call.instruction, self._config.instruction_mode)
         wanted = Wanted(call.top_k, call.threshold, call.threshold_on)
         question = Question.of(
             engine.scorer,

@@ -131,6 +131,12 @@ def prompt_template(tokenizer: Tokenizer, prompt: Prompt, instruction: str | Non
     )
 
 
+def prefixed(template: PairTemplate, instruction: str | None) -> PairTemplate:
+    """The template with an instruction as a line of text before the query, for models that have no place for one."""
+    before, after = template.query
+    return template if instruction is None else replace(template, query=(f"{before}{instruction}\n", after))
+
+
 def with_answers(profile: ModelProfile, tokenizer: Tokenizer) -> ModelProfile:
     """The profile with the token ids of its prompt's answers; as it is where they are known, or none is asked.
 

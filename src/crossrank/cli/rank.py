@@ -24,7 +24,13 @@ from crossrank.reranker import Reranker
 
 HITS_MAX = 20  # on a terminal, unless --top-k asks for more: the best hit should stay in sight
 TOP_K = f"Show at most N hits; else all, on a terminal {HITS_MAX}."
-DEFAULTS = {"long_documents": "chunk", "device": "auto", "precision": "auto"}
+DEFAULTS = {
+    "long_documents": "chunk",
+    "aggregate": "max",
+    "instruction_mode": "native",
+    "device": "auto",
+    "precision": "auto",
+}
 EXAMPLES = """\b
 Examples:
   crossrank rank "who created python" docs.txt
@@ -53,9 +59,19 @@ Examples:
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
 @click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
 @click.option(
+    "--instruction-mode",
+    type=click.Choice(CHOICES["instruction_mode"]),
+    default="native",
+    help="Where it goes: into the model's own prompt (the default), or, for any model, before the query as text.",
+)
+@click.option(
     "--template", type=click.Choice(list(PROMPTS)), help="How such a model is asked, if its name and files do not tell."
 )
-@click.option("--fields", metavar="A,B", help="Fields of objects and CSV rows that the model reads, in this order.")
+@click.option(
+    "--fields",
+    metavar="A,B",
+    help="Fields of objects and CSV rows that the model reads, in this order; paths such as author.name too.",
+)
 @click.option(
     "--format",
     "file_format",
@@ -68,6 +84,15 @@ Examples:
     type=click.Choice(["chunk", "truncate", "error"]),
     default="chunk",
     help="If the model cannot read all of a document: its best window counts (the default), its end is cut, or stop.",
+)
+@click.option(
+    "--aggregate",
+    metavar="HOW",
+    default="max",
+    help="What its windows come to: max (the default), mean_top_2, mean_top_3 ..., or first, which reads no other.",
+)
+@click.option(
+    "--max-chars", metavar="N", type=click.IntRange(min=1), help="Read only the first N characters of a document."
 )
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
 @click.option(
@@ -97,11 +122,14 @@ def command(
     model: str | None,
     revision: str | None,
     instruction: str | None,
+    instruction_mode: str,
     template: str | None,
     fields: str | None,
     file_format: str | None,
     max_length: int | None,
     long_documents: str,
+    aggregate: str,
+    max_chars: int | None,
     threads: int | None,
     device: str,
     precision: str,
@@ -130,9 +158,12 @@ def command(
     options = {
         "revision": revision,
         "instruction": instruction,
+        "instruction_mode": instruction_mode,
         "template": template,
         "max_length": max_length,
         "long_documents": long_documents,
+        "aggregate": aggregate,
+        "max_chars": max_chars,
         "threads": threads,
         "device": device,
         "precision": precision,

@@ -17,7 +17,15 @@ from crossrank.errors import CrossrankError, UsageError
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
-SCORED = ("instruction", "template", "long_documents", "max_length")  # what scores depend on, besides the model
+SCORED = (
+    "instruction",
+    "instruction_mode",
+    "template",
+    "long_documents",
+    "aggregate",
+    "max_chars",
+    "max_length",
+)  # what scores depend on, besides the model
 
 
 def rank_files(

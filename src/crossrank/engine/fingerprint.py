@@ -32,7 +32,8 @@ def fingerprint(folder: Path, profile: ModelProfile, encoder: Encoder, facts: Ba
     """
     computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
     read_by = (profile.reading, profile.head, profile.pooling)
-    how = (__version__, CUTTING_VERSION, encoder.config, encoder.template, read_by, computed_by)
+    asked = encoder.instructed and encoder.instructed("an instruction of a call")
+    how = (__version__, CUTTING_VERSION, encoder.config, encoder.template, asked, read_by, computed_by)
     digest = blake2b(repr(how).encode(), digest_size=DIGEST_BYTES)
     patterns: tuple[str, ...] = WANTED
     if facts.backend == "onnx":

@@ -26,6 +26,12 @@ def read(logits: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
     return expected
 
 
+def aggregated(logits: NDArray[np.float32], best: int) -> float:
+    """A document's logit, fp32, of those of its windows, fp32 [windows]: the mean of the `best` highest, or of all."""
+    highest = np.sort(logits)[-best:]  # sorted, so that the sum has one order whatever that of the windows
+    return float(np.float32(highest.astype(np.float64).mean()))
+
+
 def activate(logits: NDArray[np.float32], activation: ScoreActivation) -> Scores:
     """Scores fp32, the shape of `logits`; sigmoid in fp64, so that it saturates as late as fp32 can show."""
     if activation == "identity":

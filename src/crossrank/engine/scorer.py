@@ -15,7 +15,7 @@ from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending,
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.engine.cache import Guarded, cache_keys
 from crossrank.engine.encode import Encoded, Encoder, Tokens
-from crossrank.engine.head import activate, read
+from crossrank.engine.head import activate, aggregated, read
 from crossrank.engine.pair import Pair, Scored, preview
 from crossrank.engine.plan import plan, portions
 from crossrank.errors import NotFiniteError
@@ -152,16 +152,17 @@ class Scorer:
         return activate(logits, self.profile.score_activation)
 
     def _merge(self, pairs: Sequence[Pair], encoded: list[Encoded], logits: NDArray[np.float32]) -> dict[Pair, Scored]:
-        """The best window of each document; documents whose last window was not reached are left out."""
+        """What each document's windows come to; documents whose last window was not reached are left out."""
         merged: dict[Pair, Scored] = {}
         start = 0
         for pair, item in zip(pairs, encoded, strict=True):
             stop = start + len(item.rows)
             if stop > len(logits):
                 break
-            best = int(np.argmax(logits[start:stop]))
+            passage = item.passages[int(np.argmax(logits[start:stop]))]
+            logit = aggregated(logits[start:stop], self.encoder.config.aggregate.best)
             cost = sum(len(row.ids) for row in item.rows)
-            merged[pair] = Scored(float(logits[start + best]), item.tokens, item.truncated, item.passages[best], cost)
+            merged[pair] = Scored(logit, item.tokens, item.truncated, passage, cost)
             start = stop
         return merged
 

@@ -89,13 +89,13 @@ def scores_of(checked: Sequence[tuple[str, str]], outcomes: Mapping[str, Outcome
 
 
 def _objects(items: Sequence[TextDocument], fields: Sequence[str] | None) -> dict[str, dict[str, str]]:
-    """The wanted fields by text, where all of them are texts: whatever is more structured goes as YAML."""
+    """The wanted fields by text, where all are keys of texts: what is more structured, or a path, goes as YAML."""
     if fields is None:
         return {}
     return {
         item.text: {field: item.document[field] for field in fields}
         for item in items
-        if isinstance(item.document, Mapping) and all(isinstance(item.document[field], str) for field in fields)
+        if isinstance(item.document, Mapping) and all(isinstance(item.document.get(field), str) for field in fields)
     }
 
 
