@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 
-from crossrank import Ranker, Ranking, Reranker
+from crossrank import Cascade, Failover, Ranker, Ranking, Reranker, Stage
 from crossrank.engine.cache import MemoryCache
 from crossrank.errors import ArgumentTypeError, QueryTooLongError, UsageError
 from crossrank.remote import Budget, BudgetError, Limits, Price, RemoteReranker, Retry, VendorError, cost_usd
@@ -384,6 +385,45 @@ def test_the_bundled_model_can_answer_instead(server: Server, bundled: Reranker)
         assert ranking.indices == bundled.rank(QUERY, DOCUMENTS, top_k=1).indices
         assert ranking[0].scored_by == "crossrank-mini"
         assert reranker.rank(QUERY, DOCUMENTS)[0].scored_by == "rerank-v4.0-pro"
+
+
+def test_a_cascade_and_a_failover_of_both(server: Server, bundled: Reranker) -> None:
+    """The local model chooses, the vendor ranks; where the vendor is down, the local one does, and it is told why."""
+    with opened(server, retry=Retry(retries=0)) as remote:
+        cascade = Cascade([Stage(bundled, keep=2), Stage(Failover([remote, bundled]))])
+        ranking = cascade.rank(QUERY, DOCUMENTS)
+        assert [hit.scored_by for hit in ranking][:3] == ["rerank-v4.0-pro"] * 2 + ["crossrank-mini"]
+        assert (len(ranking), ranking.fallback) == (len(DOCUMENTS), None)
+        server.faults.append(Fault(503))
+        ranking = asyncio.run(cascade.arank(f"{QUERY} again", DOCUMENTS, deadline_s=30))
+        assert {hit.scored_by for hit in ranking} == {"crossrank-mini"}
+        assert ranking.fallback is not None
+        assert ranking.fallback.startswith("VendorError")
+
+
+def test_the_input_order_can_be_the_answer(server: Server) -> None:
+    """`fallback="input-order"`: no score, and the reason."""
+    with opened(server, fallback="input-order", retry=Retry(retries=0)) as reranker:
+        server.faults.append(Fault(503))
+        ranking = reranker.rank(QUERY, DOCUMENTS)
+        assert ranking.indices == list(range(len(DOCUMENTS)))
+        assert ranking.scores == [None] * len(DOCUMENTS)
+        assert ranking.fallback is not None
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_either_kind_of_event_loop_can_await_it(server: Server, backend: str) -> None:
+    """One pool of connections serves both."""
+
+    async def main(reranker: RemoteReranker) -> list[list[int]]:
+        ranking = await reranker.arank(QUERY, DOCUMENTS)
+        return [
+            ranking.indices,
+            *[r.indices async for r in reranker.arank_many([QUERY, QUERY], [DOCUMENTS, DOCUMENTS])],
+        ]
+
+    with opened(server, cache=None) as reranker:
+        assert anyio.run(main, reranker, backend=backend) == [BEST_FIRST] * 3
 
 
 def test_our_own_server_says_what_a_hit_says() -> None:
