@@ -252,13 +252,14 @@ def test_4_an_overflow_inside_the_model_is_no_number(
 def test_4_what_only_a_lower_precision_cannot_compute_is_computed_in_fp32(
     isa: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A weight at the end of fp32's range, on an input of 0: no number in bf16 or int8, one in fp32, which counts."""
+    """Weights at the end of fp32's range, on inputs of 0: no number in bf16 or int8, one in fp32, which counts."""
     options = chosen(isa, precision, monkeypatch)
 
     def break_the_others(weights: dict[str, np.ndarray]) -> None:
-        weights["layers.0.ffn.up.weight"][0] = 0
-        weights["layers.0.ffn.up.bias"][0] = -100  # of which GELU makes 0
-        weights["layers.0.ffn.down.weight"][:, 0] = np.finfo(np.float32).max
+        two = [0, 16]  # that int8 adds up before it rounds
+        weights["layers.0.ffn.up.weight"][two] = 0
+        weights["layers.0.ffn.up.bias"][two] = -100  # of which GELU makes 0
+        weights["layers.0.ffn.down.weight"][:, two] = np.finfo(np.float32).max
 
     folder, texts = str(changed_checkpoint(tmp_path / "broken", break_the_others)), ["dog", "the quick brown fox"]
     with Reranker(folder, **{**options, "precision": "fp32"}) as exact, Reranker(folder, **options) as reranker:
