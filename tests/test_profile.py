@@ -226,7 +226,7 @@ def test_a_checkpoint_without_an_architecture_is_refused(architectures: Any, fol
 @pytest.mark.parametrize(
     ("kind", "architecture"),
     [
-        ("t5", "T5ForConditionalGeneration"),
+        ("fsmt", "FSMTForConditionalGeneration"),
         ("eurobert", "EuroBertModel"),
         (None, "SomethingElse"),
     ],

@@ -84,6 +84,10 @@ class Reranker:
         cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
         revision: branch, tag or commit of a model on the hub.
         compile: whether torch.compile makes the kernels, for packed attention on a GPU; the first calls take long.
+        layer: after which layer to stop and score, of a model that has heads there (bge-reranker-v2-minicpm-layerwise:
+            8 to 40); by default the last. An error for others.
+        allow_unverified: whether to open a model whose modelling code comes with its checkpoint, which is never run,
+            and for which crossrank has a net that nobody has compared with the real weights (docs/models.md).
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
@@ -115,6 +119,8 @@ class Reranker:
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
         compile: bool = False,  # noqa: A002 - what torch calls it
+        layer: int | None = None,
+        allow_unverified: bool = False,
     ) -> None:
         self._open(
             OpenConfig(
@@ -132,6 +138,8 @@ class Reranker:
                 cache=cache,
                 revision=revision,
                 compile=compile,
+                layer=layer,
+                allow_unverified=allow_unverified,
             )
         )
 

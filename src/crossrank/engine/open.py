@@ -51,6 +51,8 @@ class OpenConfig:
     cache: str | ScoreCache | None = "memory"
     revision: str | None = None
     compile: bool = False
+    layer: int | None = None
+    allow_unverified: bool = False
     self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
 
@@ -78,7 +80,8 @@ def open_scorer(config: OpenConfig) -> Scorer:
     """
     _check(config)
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
-    profile = read_profile(source.folder, source.name, template=config.template)
+    profile = read_profile(source.folder, source.name, template=config.template, layer=config.layer)
+    _check_verified(profile, allowed=config.allow_unverified)
     check_instruction(profile, config.instruction)
     tokenizer = load_tokenizer(source.folder, profile)
     profile = with_answers(profile, tokenizer)
@@ -101,7 +104,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
     assert cache is None or not isinstance(cache, str), "bug: an unchecked cache spec"
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
-    identity = fingerprint(source.folder, encoder, backend.facts) if shared else b""
+    identity = fingerprint(source.folder, encoder, backend.facts, layer=profile.layers) if shared else b""
     scorer = Scorer(profile, encoder, backend, cache, identity)
     if config.self_test:
         self_test(scorer)
@@ -173,21 +176,40 @@ def resolved_precision(folder: Path, wanted: str) -> str:
     return verdict.fastest
 
 
+def _check_verified(profile: ModelProfile, *, allowed: bool) -> None:
+    """Raise for a model whose scores may not be those that its authors meant, unless the caller takes that risk."""
+    if not profile.unverified:
+        return
+    if not allowed:
+        raise UnsupportedModelError(
+            f"{profile.name!r} is not verified: {profile.unverified}. To use it all the same, give "
+            "allow_unverified=True (--allow-unverified), and compare some scores with those of its model card first."
+        )
+    log.warning("%s is not verified: %s", profile.name, profile.unverified)
+
+
 def check_instruction(profile: ModelProfile, instruction: str | None) -> None:
     """Raise for an instruction that would silently do nothing, and for what is none."""
     if instruction is None:
         return
     if not isinstance(instruction, str) or not instruction.strip():
         raise UsageError(f"instruction must be a text that says what to look for, not {instruction!r}")
-    if profile.prompt is None:
+    if profile.prompt is None or not profile.prompt.instructed:
         raise UnsupportedModelError(
             f"{profile.name!r} takes no instruction: it was trained on plain queries. Leave out instruction=."
         )
 
 
-def fingerprint(folder: Path, encoder: Encoder, facts: BackendFacts) -> bytes:
-    """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it."""
-    computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
+def fingerprint(folder: Path, encoder: Encoder, facts: BackendFacts, *, layer: int) -> bytes:
+    """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it.
+
+    Args:
+        folder: of the model.
+        encoder: of its texts.
+        facts: what it runs on.
+        layer: the last that is computed.
+    """
+    computed_by = (facts.backend, facts.device, facts.precision, facts.detail, layer)
     digest = blake2b(repr((CUTTING_VERSION, encoder.config, encoder.template, computed_by)).encode(), digest_size=32)
     files = (
         (*WANTED, *ONNX_WANTED, *(f"onnx/{pattern}" for pattern in ONNX_WANTED)) if facts.backend == "onnx" else WANTED

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crossrank.backends.onnx import open_onnx
-from crossrank.checkpoint.profile import CLASSIFIER, read_profile
+from crossrank.checkpoint.architecture import CLASSIFIER
+from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.source import locate
 from crossrank.checkpoint.tokenizer import load_tokenizer
 from crossrank.engine.open import OpenConfig, open_scorer
