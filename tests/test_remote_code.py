@@ -178,3 +178,30 @@ def test_rerankers_that_cannot_be_run_say_why(
     if architecture == "JinaForRanking":
         assert "Reranker('jina:jina-reranker-v3')" in str(caught.value)
         assert "listwise" in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["rank", "doctor", "eval"])
+def test_the_command_line_has_a_flag(
+    command: str, checkpoint: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it the message names it; with it the model is opened."""
+    from importlib import import_module
+
+    from crossrank.cli.main import run
+
+    (tmp_path / "docs.txt").write_text("a fox\na dog\n")
+    (tmp_path / "set" / "qrels").mkdir(parents=True)
+    lines = "".join(json.dumps({"_id": f"d{i}", "text": text}) + "\n" for i, text in enumerate(("a fox", "a dog")))
+    (tmp_path / "set" / "corpus.jsonl").write_text(lines)
+    (tmp_path / "set" / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "fox"}) + "\n")
+    (tmp_path / "set" / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td0\t1\nq\td1\t0\n")
+    folder = str(checkpoint("jina-bert"))
+    arguments = {
+        "rank": ["fox", str(tmp_path / "docs.txt"), "--model", folder],
+        "doctor": [folder],
+        "eval": [str(tmp_path / "set"), "--model", folder],
+    }[command]
+    main = import_module(f"crossrank.cli.{command}").command.main
+    assert run(lambda: main(arguments, standalone_mode=False)) == 2
+    assert "--allow-unverified" in capsys.readouterr().err
+    assert run(lambda: main([*arguments, "--allow-unverified"], standalone_mode=False)) == 0

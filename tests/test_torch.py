@@ -26,6 +26,7 @@ from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
 
 PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 CPU = torch.device("cpu")
+OWN = [name for name, family in FAMILIES.items() if not (family.foreign or family.remote_code)]
 LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 500.0,
@@ -56,7 +57,7 @@ def batch_of(profile: ModelProfile, lengths: list[int]) -> Batch:
     return Batch.of([Row(ids, np.zeros_like(ids)) for ids in rows])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN)
 def test_logits_equal_transformers(family: str, checkpoint: Callable[..., Path]) -> None:
     """Every query with every text in one batch, in small ones, and alone: |difference| <= 1e-4."""
     folder = checkpoint(family)
@@ -107,7 +108,7 @@ def test_every_setting_equals_transformers(
     np.testing.assert_allclose(torch_scores(folder), reference_logits(folder, PAIRS, 64), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN)
 def test_bf16_is_as_close_as_transformers_is(family: str, checkpoint: Callable[..., Path]) -> None:
     """Off the fp32 logits by no more than transformers' own bf16 is, in whichever batches it computes them.
 
@@ -137,7 +138,7 @@ def bf16_reference(folder: Path, batch_size: int) -> np.ndarray:
     return np.concatenate(logits)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN)
 def test_places_that_belong_to_no_row_change_nothing(family: str, checkpoint: Callable[..., Path]) -> None:
     """A batch laid out in the shape that a CUDA graph has gives the same logits."""
     profile, net = net_of(checkpoint(family))
@@ -338,7 +339,7 @@ def test_a_family_of_torch_alone_is_refused_by_the_native_engine(checkpoint: Cal
 
 def test_auto_takes_the_native_engine_where_it_can(checkpoint: Callable[..., Path]) -> None:
     """On the CPU: the families that it has run there, all others on torch."""
-    for family in FAMILIES:
+    for family in OWN:
         with Reranker(str(checkpoint(family)), device="cpu") as reranker:
             native = FAMILIES[family].tensors in ("bert", "modernbert")
             assert repr(reranker).split(", ")[1].startswith("native" if native else "torch/padded")

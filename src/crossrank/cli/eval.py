@@ -11,6 +11,7 @@ from crossrank.cli.eval_inputs import Stage, further_runs, identity, labels, mea
 from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.eval_table import print_evaluation
 from crossrank.cli.progress import waiting
+from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.open import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import read_collection
@@ -72,6 +73,7 @@ Examples:
     default="auto",
     help="What models compute in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
 )
+@allow_unverified
 @click.option("--out", metavar="DIR", type=FILE, help="Keep results there: report, JSON, runs; continue from there.")
 @click.option("--plots", is_flag=True, help="Draw differences by query, and quality against time, into --out.")
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
@@ -95,6 +97,7 @@ def command(
     threads: int | None,
     device: str,
     precision: str,
+    allow_unverified: bool,
     out: Path | None,
     plots: bool,
     as_json_: bool,
@@ -129,7 +132,14 @@ def command(
     named = labels(models, [stage.name, *runs])
     with ExitStack() as stack:
         shown = stack.enter_context(QueriesShown(len(named), out))
-        opening = partial(open_model, max_length=max_length, threads=threads, device=device, precision=precision)
+        opening = partial(
+            open_model,
+            max_length=max_length,
+            threads=threads,
+            device=device,
+            precision=precision,
+            allow_unverified=allow_unverified,
+        )
         opened = {label: stack.enter_context(opening(model)) for label, model in named.items()}
         identities = {label: identity(model, max_length, opened[label].facts) for label, model in named.items()}
         evaluation = evaluate(

@@ -70,11 +70,27 @@ def labels(models: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def open_model(model: str, *, max_length: int | None, threads: int | None, device: str, precision: str) -> Reranker:
+def open_model(
+    model: str,
+    *,
+    max_length: int | None,
+    threads: int | None,
+    device: str,
+    precision: str,
+    allow_unverified: bool = False,
+) -> Reranker:
     """The model, with a sign of life; without a cache, which would hide what ranking costs."""
     local = model == BUNDLED or Path(model).is_dir()  # a download shows its own progress
     with waiting(f"Opening {model}") if local else nullcontext():
-        return Reranker(model, max_length=max_length, threads=threads, device=device, precision=precision, cache=None)
+        return Reranker(
+            model,
+            max_length=max_length,
+            threads=threads,
+            device=device,
+            precision=precision,
+            allow_unverified=allow_unverified,
+            cache=None,
+        )
 
 
 def identity(model: str, max_length: int | None, facts: BackendFacts) -> str:

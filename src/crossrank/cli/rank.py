@@ -11,6 +11,7 @@ from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
 from crossrank.cli.show import print_json, print_tsv
+from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.open import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.reranker import Reranker
@@ -65,6 +66,7 @@ Examples:
     default="auto",
     help="What the model computes in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
 )
+@allow_unverified
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(
@@ -84,6 +86,7 @@ def command(
     threads: int | None,
     device: str,
     precision: str,
+    allow_unverified: bool,
     as_json: bool,
     as_table: bool,
 ) -> None:
@@ -110,6 +113,7 @@ def command(
         "threads": threads,
         "device": device,
         "precision": precision,
+        "allow_unverified": allow_unverified or None,
     }
     # Only what was given: a remote reranker has other options, and names those that it does not have.
     given = {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}

@@ -21,7 +21,7 @@ class Bucket:
     """Rows of about one length, side by side.
 
     Attributes:
-        rows: which.
+        rows: which; what all rows share is none.
         tokens: int64 [rows, longest], which packed token stands where; padding repeats a row's first.
         valid: bool [rows, longest], False for padding; None where there is none.
     """
@@ -42,6 +42,7 @@ class Rows:
         starts: int32 [rows + 1], the prefix sums of the rows' lengths.
         longest: tokens of the longest row, or more.
         lengths: tokens of each row, on the host.
+        shared: tokens of the first row where it is no row of its own, but what all others begin with; else 0.
     """
 
     ids: Tensor
@@ -50,15 +51,21 @@ class Rows:
     starts: Tensor
     longest: int
     lengths: tuple[int, ...]
+    shared: int = 0
 
     @cached_property
     def buckets(self) -> tuple[tuple[Bucket, ...], Tensor]:
-        """The rows by length, and int64 [tokens]: which place of all buckets laid end to end each token has."""
-        starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        """The rows by length, and int64 [tokens]: which place of all buckets laid end to end each token has.
+
+        What rows share stands before all buckets.
+        """
+        first = int(self.shared > 0)
+        starts = np.concatenate([[0], np.cumsum(self.lengths)])[first:]
         place = np.zeros(len(self.ids), np.int64)  # tokens of no row read anything
-        buckets, before = [], 0
-        for rows in by_length(self.lengths):
-            lengths = np.array([self.lengths[row] for row in rows])
+        place[: self.shared] = np.arange(self.shared)
+        buckets, before = [], self.shared
+        for rows in by_length(self.lengths[first:]):
+            lengths = np.array([self.lengths[first + row] for row in rows])
             columns = np.arange(lengths.max())
             valid = columns < lengths[:, None]
             tokens = starts[rows][:, None] + np.where(valid, columns, 0)
@@ -84,7 +91,7 @@ def by_length(lengths: Sequence[int]) -> list[list[int]]:
     return buckets
 
 
-def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...]) -> Rows:
+def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...], shared: int = 0) -> Rows:
     """The rows in `whole`, as views of it: ids, segments, positions and starts, one after the other.
 
     Args:
@@ -92,6 +99,7 @@ def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...])
         tokens: places of each part; those after the last row's end belong to none.
         longest: tokens of the longest row, or more.
         lengths: tokens of each row, where attention is padded.
+        shared: tokens of the first row, where the others begin with it.
     """
     ids, segments, positions = (whole[i * tokens : (i + 1) * tokens] for i in range(3))
-    return Rows(ids, segments, positions, whole[3 * tokens :], longest, lengths)
+    return Rows(ids, segments, positions, whole[3 * tokens :], longest, lengths, shared)

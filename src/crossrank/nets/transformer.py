@@ -185,6 +185,8 @@ class Transformer:
     def _looked_at(self, rows: Rows) -> Tensor:
         """The token of each row that the head looks at, int64 [rows]; any token for rows that are empty."""
         token = rows.starts[:-1] if self._profile.pooling == "first" else rows.starts[1:] - 1
+        if rows.shared:
+            token = token[1:]
         return token.clamp(0, len(rows.ids) - 1).long()
 
     # What follows puts the weights together.
