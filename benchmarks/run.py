@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cpu_peers
 import footprint
+import prompt
 import quality
 import speed
 import startup
@@ -16,6 +17,7 @@ BENCHMARKS = {
     "footprint": ("Weight", "target", lambda _: footprint.measure()),
     "speed": ("Speed", "time / ours", speed.measure),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
+    "prompt": ("Prompts", "target", lambda _: prompt.measure()),
     "quality": ("Exactness", "target", quality.measure),
 }
 NEED_DATA = ("speed", "peers", "quality")
