@@ -18,6 +18,7 @@ from crossrank import errors
 from crossrank.backends.contract import Batch, Limits, Row
 from crossrank.backends.onnx import open_onnx
 from crossrank.checkpoint.profile import read_profile
+from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.cli.export import command
 from crossrank.cli.main import run
@@ -33,7 +34,8 @@ from test_torch import foreign_checkpoint
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert", "modernbert", "deberta-v2", "llama", "qwen3")
+# Each with a graph of its own: CamemBERT's is RoBERTa's, those of other decoders are parts of Qwen3's.
+FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert", "deberta-v2", "qwen3")
 PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 FILES = {"config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
 Exports = Callable[[str], Path]
@@ -134,6 +136,53 @@ def test_families_of_transformers_alone_are_exported(
     done = export_onnx(str(folder), tmp_path / "out")
     assert done.parity.largest <= TOLERANCE
     assert ("token_type_ids" in done.inputs) == (name == "albert")
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "says"),
+    [
+        ("jina-bert", {}, "code comes with the checkpoint.*The torch engine runs it"),
+        ("xlm-roberta-flash", {}, "code comes with the checkpoint.*The native and torch engines run it"),
+    ],
+)
+def test_what_transformers_has_no_graph_of_is_refused(
+    family: str, options: dict[str, str], says: str, checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The reason, and what runs it; nothing is computed before."""
+    with pytest.raises(errors.UnsupportedModelError, match=says):
+        export_onnx(str(checkpoint(family, **options)), tmp_path / "out")
+
+
+def test_models_that_are_asked_and_chains_are_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    """A language model whose chat template tells its prompt; a head in modules of its own."""
+    folder = Path(shutil.copytree(checkpoint("qwen3", template="qwen3-reranker"), tmp_path / "asked"))
+    (folder / "chat_template.jinja").write_text(PROMPTS["qwen3-reranker"].marker)
+    with pytest.raises(errors.UnsupportedModelError, match=r"Qwen3ForCausalLM, which is asked in words"):
+        export_onnx(str(folder), tmp_path / "out")
+    chain = chain_of(checkpoint("bert"), tmp_path / "chain")
+    with pytest.raises(errors.UnsupportedModelError, match=r"BertModel, whose head is a chain of modules"):
+        export_onnx(str(chain), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def chain_of(plain: Path, folder: Path) -> Path:
+    """The configuration of a body with a head of modules; weights are not looked at before it is refused."""
+    shutil.copytree(plain, folder)
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["BertModel"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    kinds = {
+        "": "base.modules.transformer.Transformer",
+        "1_Pooling": "sentence_transformer.modules.pooling.Pooling",
+        "2_Dense": "base.modules.dense.Dense",
+    }
+    listed = [{"path": path, "type": f"sentence_transformers.{kind}"} for path, kind in kinds.items()]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"transformer_task": "feature-extraction"}))
+    dense = {"in_features": 24, "out_features": 1, "module_output_name": "scores"}
+    for path, settings in (("1_Pooling", {"pooling_mode": "cls"}), ("2_Dense", dense)):
+        (folder / path).mkdir()
+        (folder / path / "config.json").write_text(json.dumps(settings))
+    return folder
 
 
 def test_weights_beside_the_file(

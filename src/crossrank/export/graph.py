@@ -20,6 +20,7 @@ from crossrank.checkpoint.profile import ModelProfile
 from crossrank.errors import CrossrankError, MissingExtra, UnsupportedModelError, UsageError, WeightsError
 
 OPSET = 18  # the lowest that the exporter writes by itself, so that the most runtimes read it
+OPSET_MIN = 7  # the lowest that ONNX Runtime reads
 ROWS, TOKENS = 2, 12  # of the example that the graph is made from
 ONE_FILE = 1_500_000_000  # bytes of weights; a protobuf ends at 2 GB, those of larger models go beside it
 NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
@@ -50,6 +51,7 @@ def write_graph(folder: Path, profile: ModelProfile, file: Path, *, opset: int =
         UsageError: the exporter cannot write that opset.
     """
     _check_installed()
+    _check_opset(opset)
     with _silence():
         model = _load(folder, profile)
         example = _example(profile, model)
@@ -81,6 +83,15 @@ def write_graph(folder: Path, profile: ModelProfile, file: Path, *, opset: int =
     if written != opset:  # it goes on where it cannot convert
         raise UsageError(f"--opset {opset}: the exporter could write this model in opset {written} only. Leave it out.")
     return tuple(example)
+
+
+def _check_opset(opset: int) -> None:
+    """Raise for what no exporter writes, before it has worked for a minute."""
+    from onnx.defs import onnx_opset_version
+
+    most = onnx_opset_version()
+    if not OPSET_MIN <= opset <= most:
+        raise UsageError(f"--opset {opset}: the exporter writes {OPSET_MIN} to {most} here. Leave it out for {OPSET}.")
 
 
 def _without_shapes(file: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossrank.backends.onnx import open_onnx
 from crossrank.checkpoint.architecture import CLASSIFIER
-from crossrank.checkpoint.profile import read_profile
+from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import locate
 from crossrank.checkpoint.tokenizer import load_tokenizer
 from crossrank.engine.open import OpenConfig, open_scorer
@@ -49,14 +49,10 @@ def export_onnx(
         CrossrankError: the logits differ, or the disk is full. Nothing is left in `out` then.
     """
     source = locate(model, revision=revision)
+    _check_exportable(read_profile(source.folder, source.name))
     reference = open_scorer(
         OpenConfig(model, revision=revision, device="cpu", precision="fp32", long_documents="truncate", cache=None)
     )
-    if not reference.profile.architecture.endswith(CLASSIFIER):
-        raise UnsupportedModelError(
-            f"{source.name!r} is a {reference.profile.architecture}, whose head stands apart from it; only "
-            f"...{CLASSIFIER} can be exported yet. The native and torch engines run it as it is."
-        )
     try:
         from crossrank.export.graph import OPSET, write_graph
     except ImportError as exc:
@@ -67,6 +63,23 @@ def export_onnx(
         measured = parity(reference, _reopened(stage, reference))
         refuse_unlike(source.name, measured)
     return Exported(out / FILE, opset or OPSET, inputs, measured)
+
+
+def _check_exportable(profile: ModelProfile) -> None:
+    """Raise for what transformers has no graph for that gives the logits of a pair."""
+    if profile.family.remote_code:
+        because = "whose code comes with the checkpoint: transformers, which makes the graph, does not have it"
+    elif profile.answers is not None:
+        because = f"which is asked in words ({profile.prompt.name if profile.prompt else 'no template'}): what its "
+        because += "answer's logits are of is not in such a graph"
+    elif profile.modular:
+        because = "whose head is a chain of modules in folders of their own"
+    else:
+        return
+    raise UnsupportedModelError(
+        f"{profile.name!r} is a {profile.architecture}, {because}. Only ...{CLASSIFIER} of transformers can be "
+        f"exported. The {'native and torch engines run' if profile.family.native else 'torch engine runs'} it as it is."
+    )
 
 
 def _reopened(folder: Path, like: Scorer) -> Scorer:
