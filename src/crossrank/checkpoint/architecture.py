@@ -92,12 +92,12 @@ def check_refused(config: Mapping[str, Any], name: str) -> None:
         raise UnsupportedModelError(f"{name!r} is a {architecture}, which {REFUSED[architecture]}")
 
 
-def check_asked(prompt: Prompt | None, name: str) -> None:
+def check_asked(config: Mapping[str, Any], prompt: Prompt | None, name: str) -> None:
     """Raise for a language model of which nothing says how it is asked for relevance."""
     if prompt is None:
         raise UnsupportedModelError(
-            f"{name!r} is a language model without a reranking head, and its files do not say how it is asked for "
-            f"relevance. If it was trained as a reranker, name its template: template= one of {', '.join(PROMPTS)}."
+            f"{name!r} is a {named(config)}, a language model without a reranking head, and its files do not say how "
+            f"it is asked for relevance. If it was trained as a reranker, name its template: template= one of {', '.join(PROMPTS)}."
         )
 
 

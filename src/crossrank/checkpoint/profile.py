@@ -135,7 +135,7 @@ def read_profile(folder: Path, name: str, *, template: str | None = None, layer:
         exits = exits_of(config, known, name) if known is not None else NO_EXITS
         _check_layer(layer, exits, name)
         if asked or exits:
-            check_asked(prompt, name)
+            check_asked(config, prompt, name)
         if isinstance(modules, Answers) and not asked:
             raise UnsupportedModelError(
                 f"{name!r} has the modules Transformer -> LogitScore, which are for a language model, but is a "
