@@ -21,8 +21,8 @@ CHINA = ("What is the capital of China?", "The capital of China is Beijing.")
 MOCKINGBIRD = (
     "Who wrote 'To Kill a Mockingbird'?",
     (
-        "'To Kill a Mockingbird' is a novel by Harper Lee published in 1960. It was immediately successful, winning the "
-        "Pulitzer Prize, and has become a classic of modern American literature."
+        "'To Kill a Mockingbird' is a novel by Harper Lee published in 1960. It was immediately successful, winning "
+        "the Pulitzer Prize, and has become a classic of modern American literature."
     ),
 )
 PANDA = (
@@ -50,9 +50,9 @@ MXBAI = (
     f"document: {MOCKINGBIRD[1]}",
     "\n",
     (
-        "You are a search relevance expert who evaluates how well documents match search queries. For each query-document "
-        "pair, carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 "
-        "for not relevant, 1 for relevant).\nRelevance:"
+        "You are a search relevance expert who evaluates how well documents match search queries. For each "
+        "query-document pair, carefully analyze the semantic relationship between them, then provide your binary "
+        "relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:"
     ),
     "<|im_end|>\n<|im_start|>assistant\n",
 )

@@ -20,7 +20,8 @@ from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.open import OpenConfig, open_scorer
-from crossrank.nets.rows import Rows, by_length, unpacked
+from crossrank.nets.lengths import by_length
+from crossrank.nets.rows import SCORES_MAX, Rows, unpacked
 from crossrank.nets.transformer import Transformer
 from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
 
@@ -169,14 +170,14 @@ def test_buckets_hold_every_row_once_and_waste_little() -> None:
     """Rows of about one length stand together; long ones are few at a time."""
     rng = np.random.default_rng(1)
     lengths = rng.integers(1, 512, 400).tolist()
-    buckets = by_length(lengths)
+    buckets = by_length(lengths, SCORES_MAX, power=2)
     assert sorted(row for bucket in buckets for row in bucket) == list(range(400))
     for bucket in buckets:
         assert max(lengths[r] for r in bucket) <= max(
             1.125 * min(lengths[r] for r in bucket), min(lengths[r] for r in bucket) + 8
         )
         assert len(bucket) * max(lengths[r] for r in bucket) ** 2 <= 1 << 24
-    assert [len(bucket) for bucket in by_length([8192] * 3)] == [1, 1, 1]
+    assert [len(bucket) for bucket in by_length([8192] * 3, SCORES_MAX, power=2)] == [1, 1, 1]
 
 
 class Bounded:

@@ -97,7 +97,8 @@ def check_asked(config: Mapping[str, Any], prompt: Prompt | None, name: str) -> 
     if prompt is None:
         raise UnsupportedModelError(
             f"{name!r} is a {named(config)}, a language model without a reranking head, and its files do not say how "
-            f"it is asked for relevance. If it was trained as a reranker, name its template: template= one of {', '.join(PROMPTS)}."
+            "it is asked for relevance. If it was trained as a reranker, name its template: template= one of "
+            f"{', '.join(PROMPTS)}."
         )
 
 

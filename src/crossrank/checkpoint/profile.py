@@ -78,6 +78,7 @@ class ModelProfile:
     max_length: int  # tokens of a pair, special tokens included
     score_activation: ScoreActivation
     truncation_side: Literal["left", "right"] = "right"
+    lowercase: bool = False  # texts are made so before the tokenizer's own normaliser sees them
     foreign_because: str = ""  # why only transformers can run it
     unverified: str = ""  # why nobody knows whether its scores are those of its authors' code
     exits: range = NO_EXITS  # the layers after which it could stop; `layers` is the one that was chosen
@@ -153,6 +154,7 @@ def read_profile(folder: Path, name: str, *, template: str | None = None, layer:
             limit=min(_limit(tokenizer), _limit(settings if sentence else {}, "max_seq_length")),
             score_activation=ACTIVATION_OF[reading] or read_activation(config, sentence, name),
             truncation_side="left" if tokenizer.get("truncation_side") == "left" else "right",
+            lowercase=flag(settings if sentence else {}, "do_lower_case", default=False),
             unverified="" if golden(name) else unverified(config, known),
             exits=exits,
             layer=layer or max(exits, default=0),
@@ -190,6 +192,7 @@ class _Common:
     limit: int  # tokens
     score_activation: ScoreActivation
     truncation_side: Literal["left", "right"]
+    lowercase: bool
     unverified: str
     exits: range
     layer: int  # after which to stop; 0 where there are no exits
@@ -232,6 +235,7 @@ def _own(config: Mapping[str, Any], family: Family, chain: Chain | None, common:
         max_length=min(usable, common.limit, common.prompt.tokens_max if common.prompt else UNLIMITED),
         score_activation=common.score_activation,
         truncation_side=common.truncation_side,
+        lowercase=common.lowercase,
         unverified=common.unverified,
         exits=common.exits,
         unread=unread,
@@ -287,6 +291,7 @@ def _foreign(config: Mapping[str, Any], family: Family, common: _Common, because
         ),
         score_activation=common.score_activation,
         truncation_side=common.truncation_side,
+        lowercase=common.lowercase,
         foreign_because=because,
         unverified=common.unverified,
     )

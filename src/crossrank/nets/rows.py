@@ -3,7 +3,6 @@
 Places are worked out on the host, in numpy.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PADDING_MAX = 1.125  # a bucket's longest row over its shortest one
-PADDING_FREE = 8  # tokens by which they may always differ
+from crossrank.nets.lengths import by_length
+
 SCORES_MAX = 1 << 24  # attention scores of one head over a bucket: bounds what masks and biases hold
 
 
@@ -64,7 +63,7 @@ class Rows:
         place = np.zeros(len(self.ids), np.int64)  # tokens of no row read anything
         place[: self.shared] = np.arange(self.shared)
         buckets, before = [], self.shared
-        for rows in by_length(self.lengths[first:]):
+        for rows in by_length(self.lengths[first:], SCORES_MAX, power=2):
             lengths = np.array([self.lengths[first + row] for row in rows])
             columns = np.arange(lengths.max())
             valid = columns < lengths[:, None]
@@ -75,20 +74,6 @@ class Rows:
             whole = bool(valid.all())
             buckets.append(Bucket(rows, on_device, None if whole else torch.from_numpy(valid).to(self.ids.device)))
         return tuple(buckets), torch.from_numpy(place).to(self.ids.device)
-
-
-def by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Rows in buckets of about one length, the longest first; pure."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    buckets: list[list[int]] = []
-    for row in order:
-        longest = lengths[buckets[-1][0]] if buckets else 0
-        near = longest <= max(PADDING_MAX * lengths[row], lengths[row] + PADDING_FREE)
-        if buckets and near and (len(buckets[-1]) + 1) * longest**2 <= SCORES_MAX:
-            buckets[-1].append(row)
-        else:
-            buckets.append([row])
-    return buckets
 
 
 def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...], shared: int = 0) -> Rows:
