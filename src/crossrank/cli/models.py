@@ -161,6 +161,8 @@ def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
         "heads": profile.heads,
         "max_length": profile.max_length,
         "score_activation": profile.score_activation,
+        **({"exits": f"{profile.exits[0]} to {profile.exits[-1]}"} if profile.exits else {}),
+        **({"unverified": profile.unverified} if profile.unverified else {}),
         **({"licence": known.licence, "languages": known.languages} if known else {}),
     }
 
