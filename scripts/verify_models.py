@@ -165,7 +165,7 @@ Chains of sentence-transformers modules (`ettin-reranker`) and its `LogitScore` 
 The column "asked by" is the template; it is known by the model's name, by its chat template, or from `template=`.
 `instruction=` says what to look for, of those whose template has a place for it (Qwen3, mxbai v2, bge). monoT5 and
 RankT5 are encoder-decoders, run by transformers: the decoder's first token is the answer. Of older repositories that
-hold pickles only, `crossrank convert` makes safetensors, and where there is no tokenizer.json, transformers'
+hold pickles only, `crossrank convert --template` makes safetensors, and where there is no tokenizer.json, transformers'
 `AutoTokenizer.from_pretrained(...).save_pretrained(folder)` writes it.
 
 ## Early exits

@@ -227,3 +227,20 @@ def test_a_head_that_is_missing_is_refused(asked: Callable[..., Path], tmp_path:
     folder = untied(asked(), tmp_path / "model", stored=False)
     with pytest.raises(errors.WeightsError, match=r"missing lm_head\.weight"):
         Reranker(str(folder), template="monot5", device="cpu")
+
+
+def test_old_weight_files_become_safetensors(asked: Callable[..., Path], tmp_path: Path) -> None:
+    """As castorini's are stored; which template they were trained with is said by the caller, or nothing is written."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    from crossrank.export.convert import convert
+
+    old = Path(shutil.copytree(asked(), tmp_path / "old", ignore=shutil.ignore_patterns("*.safetensors")))
+    model = AutoModelForSeq2SeqLM.from_pretrained(asked(), dtype=torch.float32)
+    torch.save(model.state_dict(), old / "pytorch_model.bin")
+    with pytest.raises(errors.UnsupportedModelError, match="template="):
+        convert(old, tmp_path / "new")
+    done = convert(old, tmp_path / "new", template="monot5")
+    assert done.profile.family.name == "t5"
+    with opened(tmp_path / "new", "monot5") as new, opened(asked(), "monot5") as plain:
+        np.testing.assert_array_equal(new.score(PAIRS, raw=True), plain.score(PAIRS, raw=True))
