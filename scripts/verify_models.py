@@ -143,7 +143,8 @@ _REST = """## Models whose code comes with them
 Some checkpoints bring their modelling code along (`auto_map` in config.json, `trust_remote_code=True` elsewhere). It
 is never run. For those marked `allow_unverified` crossrank has a net of its own, written from the public text of that
 code and tested against a plain implementation of it on random weights; nobody has compared the two on the real
-weights yet. They are opened on demand only, and a few scores of the model's card should be compared first:
+weights yet. They are opened on demand only, and a few scores of the model's card should be compared first. Of those
+that are stored as ONNX, `backend="onnx"` runs what their authors exported, and needs no such demand.
 
     Reranker("jinaai/jina-reranker-v1-turbo-en", allow_unverified=True)
     crossrank rank "who created python" docs.txt --model jinaai/jina-reranker-v1-turbo-en --allow-unverified

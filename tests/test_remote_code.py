@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossrank import Reranker, errors
+from crossrank import CrossEncoder, Reranker, errors
 from crossrank.checkpoint.architecture import REFUSED
 from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import read_profile
@@ -112,6 +112,26 @@ def test_they_are_opened_on_demand_only(name: str, checkpoint: Callable[..., Pat
         Reranker(str(folder), template=template)
     for words in ("is not verified", "auto_map", "never run", "allow_unverified=True", "--allow-unverified"):
         assert words in str(caught.value)
+
+
+def test_a_graph_needs_no_demand(checkpoint: Callable[..., Path]) -> None:
+    """An ONNX file computes what its authors' code did; nothing of ours stands in for it."""
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(errors.CheckpointError, match="has no ONNX file"):
+        Reranker(str(checkpoint("jina-bert")), backend="onnx")
+    folder = made(checkpoint, "minicpm-layerwise")
+    with pytest.raises(errors.UsageError, match="an ONNX file computes all its layers"):
+        Reranker(str(folder), template=LAYERWISE, layer=2, backend="onnx")
+
+
+def test_the_drop_in_opens_them_too(checkpoint: Callable[..., Path]) -> None:
+    """On the same demand."""
+    folder = str(checkpoint("jina-bert"))
+    with pytest.raises(errors.UnsupportedModelError, match="allow_unverified=True"):
+        CrossEncoder(folder)
+    ours = CrossEncoder(folder, allow_unverified=True, device="cpu").predict(PAIRS[:3])
+    with Reranker(folder, **options()) as reranker:
+        np.testing.assert_allclose(ours, reranker.score(PAIRS[:3]), atol=1e-5)
 
 
 def test_what_was_verified_needs_no_demand(checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

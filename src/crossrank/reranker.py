@@ -87,7 +87,8 @@ class Reranker:
         layer: after which layer to stop and score, of a model that has heads there (bge-reranker-v2-minicpm-layerwise:
             8 to 40); by default the last. An error for others.
         allow_unverified: whether to open a model whose modelling code comes with its checkpoint, which is never run,
-            and for which crossrank has a net that nobody has compared with the real weights (docs/models.md).
+            and for which crossrank has a net that nobody has compared with the real weights (docs/models.md). A model
+            that is stored as ONNX needs no such net.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.

@@ -81,7 +81,6 @@ def open_scorer(config: OpenConfig) -> Scorer:
     _check(config)
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
     profile = read_profile(source.folder, source.name, template=config.template, layer=config.layer)
-    _check_verified(profile, allowed=config.allow_unverified)
     check_instruction(profile, config.instruction)
     tokenizer = load_tokenizer(source.folder, profile)
     profile = with_answers(profile, tokenizer)
@@ -115,11 +114,15 @@ def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Bac
     """The model in `folder` on the backend that was asked for, or the fastest that runs it."""
     stored = any(folder.glob("*.safetensors"))
     chosen = choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
+    # A graph is of the authors' own making, whatever their code is.
+    _check_verified(profile, allowed=config.allow_unverified or chosen == "onnx")
     if chosen == "onnx":
         from crossrank.backends.onnx import open_onnx
 
         if config.compile:
             raise UsageError("compile=True is for the torch engine on a GPU; ONNX Runtime compiles by itself.")
+        if config.layer is not None:
+            raise UsageError(f"layer={config.layer}: an ONNX file computes all its layers. Use backend='torch'.")
         return open_onnx(
             profile,
             folder,
@@ -178,14 +181,11 @@ def resolved_precision(folder: Path, wanted: str) -> str:
 
 def _check_verified(profile: ModelProfile, *, allowed: bool) -> None:
     """Raise for a model whose scores may not be those that its authors meant, unless the caller takes that risk."""
-    if not profile.unverified:
-        return
-    if not allowed:
+    if profile.unverified and not allowed:
         raise UnsupportedModelError(
             f"{profile.name!r} is not verified: {profile.unverified}. To use it all the same, give "
             "allow_unverified=True (--allow-unverified), and compare some scores with those of its model card first."
         )
-    log.warning("%s is not verified: %s", profile.name, profile.unverified)
 
 
 def check_instruction(profile: ModelProfile, instruction: str | None) -> None:
