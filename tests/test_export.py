@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrank import errors
+from crossrank import Reranker, errors
 from crossrank.backends.contract import Batch, Limits, Row
 from crossrank.backends.onnx import open_onnx
 from crossrank.checkpoint.profile import read_profile
@@ -29,6 +29,7 @@ from crossrank.export.onnx import export_onnx
 from crossrank.export.parity import Parity, parity, probe_pairs, refuse_unlike
 from crossrank.testing import FakeBackend
 from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
+from test_parity_modernbert import chain  # noqa: F401 - a fixture
 from test_torch import foreign_checkpoint
 
 pytest.importorskip("onnxscript")
@@ -153,36 +154,33 @@ def test_what_transformers_has_no_graph_of_is_refused(
         export_onnx(str(checkpoint(family, **options)), tmp_path / "out")
 
 
-def test_models_that_are_asked_and_chains_are_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    """A language model whose chat template tells its prompt; a head in modules of its own."""
-    folder = Path(shutil.copytree(checkpoint("qwen3", template="qwen3-reranker"), tmp_path / "asked"))
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_chain_of_modules_is_exported(pooling: str, chain: Callable[..., Path], tmp_path: Path) -> None:  # noqa: F811
+    """With its head behind it; the folder opens by itself, and needs no weights of the modules."""
+    folder = chain("modernbert" if pooling == "cls" else "bert", pooling)
+    done = export_onnx(str(folder), tmp_path / "out")
+    assert done.parity.largest <= TOLERANCE
+    options = {"device": "cpu", "long_documents": "truncate", "cache": None}
+    with (
+        Reranker(str(folder), precision="fp32", **options) as plain,
+        Reranker(str(tmp_path / "out"), **options) as reranker,
+    ):
+        assert reranker.facts.backend == "onnx"
+        np.testing.assert_allclose(reranker.score(PAIRS, raw=True), plain.score(PAIRS, raw=True), atol=TOLERANCE)
+
+
+def test_a_model_that_is_asked_is_exported(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    """With the answers' two rows behind it, where its chat template tells the prompt; by name alone it would be lost."""
+    folder = Path(shutil.copytree(checkpoint("qwen3", template="qwen3-reranker", max_length=1024), tmp_path / "asked"))
     (folder / "chat_template.jinja").write_text(PROMPTS["qwen3-reranker"].marker)
-    with pytest.raises(errors.UnsupportedModelError, match=r"Qwen3ForCausalLM, which is asked in words"):
-        export_onnx(str(folder), tmp_path / "out")
-    chain = chain_of(checkpoint("bert"), tmp_path / "chain")
-    with pytest.raises(errors.UnsupportedModelError, match=r"BertModel, whose head is a chain of modules"):
-        export_onnx(str(chain), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def chain_of(plain: Path, folder: Path) -> Path:
-    """The configuration of a body with a head of modules; weights are not looked at before it is refused."""
-    shutil.copytree(plain, folder)
-    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["BertModel"]}
-    (folder / "config.json").write_text(json.dumps(config))
-    kinds = {
-        "": "base.modules.transformer.Transformer",
-        "1_Pooling": "sentence_transformer.modules.pooling.Pooling",
-        "2_Dense": "base.modules.dense.Dense",
-    }
-    listed = [{"path": path, "type": f"sentence_transformers.{kind}"} for path, kind in kinds.items()]
-    (folder / "modules.json").write_text(json.dumps(listed))
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"transformer_task": "feature-extraction"}))
-    dense = {"in_features": 24, "out_features": 1, "module_output_name": "scores"}
-    for path, settings in (("1_Pooling", {"pooling_mode": "cls"}), ("2_Dense", dense)):
-        (folder / path).mkdir()
-        (folder / path / "config.json").write_text(json.dumps(settings))
-    return folder
+    done = export_onnx(str(folder), tmp_path / "out")
+    assert done.parity.largest <= TOLERANCE
+    options = {"device": "cpu", "long_documents": "truncate", "cache": None}
+    with Reranker(str(folder), **options) as plain, Reranker(str(tmp_path / "out"), **options) as reranker:
+        assert reranker.facts.backend == "onnx"
+        np.testing.assert_allclose(reranker.score(PAIRS, raw=True), plain.score(PAIRS, raw=True), atol=TOLERANCE)
+        told = reranker.rank("fox", ["a dog"], instruction="Find code.")
+        assert told[0].logit != reranker.rank("fox", ["a dog"])[0].logit
 
 
 def test_weights_beside_the_file(

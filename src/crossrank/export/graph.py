@@ -17,7 +17,9 @@ from torch import Tensor
 
 from crossrank.backends.onnx_graph import read_graph
 from crossrank.checkpoint.profile import ModelProfile
+from crossrank.checkpoint.weights import load_weights
 from crossrank.errors import CrossrankError, MissingExtra, UnsupportedModelError, UsageError, WeightsError
+from crossrank.export.headed import Headed
 
 OPSET = 18  # the lowest that the exporter writes by itself, so that the most runtimes read it
 OPSET_MIN = 7  # the lowest that ONNX Runtime reads
@@ -25,6 +27,7 @@ ROWS, TOKENS = 2, 12  # of the example that the graph is made from
 ONE_FILE = 1_500_000_000  # bytes of weights; a protobuf ends at 2 GB, those of larger models go beside it
 NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
 NAMED_MAX = 12
+BESIDE = ("pooler.", "lm_head.")  # of a body whose head is the profile's: not looked at
 
 
 class Logits(torch.nn.Module):  # type: ignore[misc]
@@ -54,12 +57,13 @@ def write_graph(folder: Path, profile: ModelProfile, file: Path, *, opset: int =
     _check_opset(opset)
     with _silence():
         model = _load(folder, profile)
+        headed = Logits(model) if _of_its_own(profile) else Headed(model, profile, load_weights(folder, profile))
         example = _example(profile, model)
         axes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens")}
         size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
         try:
             torch.onnx.export(
-                Logits(model).eval(),
+                headed.eval(),
                 (),
                 str(file),
                 kwargs=example,
@@ -83,6 +87,11 @@ def write_graph(folder: Path, profile: ModelProfile, file: Path, *, opset: int =
     if written != opset:  # it goes on where it cannot convert
         raise UsageError(f"--opset {opset}: the exporter could write this model in opset {written} only. Leave it out.")
     return tuple(example)
+
+
+def _of_its_own(profile: ModelProfile) -> bool:
+    """Whether transformers has the model with its head."""
+    return not profile.modular and profile.answers is None
 
 
 def _check_opset(opset: int) -> None:
@@ -120,11 +129,12 @@ def _example(profile: ModelProfile, model: torch.nn.Module) -> dict[str, Tensor]
 
 def _load(folder: Path, profile: ModelProfile) -> torch.nn.Module:
     try:
-        from transformers import AutoModelForSequenceClassification
+        from transformers import AutoModel, AutoModelForSequenceClassification
     except ImportError as exc:
         raise MissingExtra("transformers is not installed. Run: pip install 'crossrank[export]'") from exc
+    own = _of_its_own(profile)
     try:
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+        model, loaded = (AutoModelForSequenceClassification if own else AutoModel).from_pretrained(
             folder,
             local_files_only=True,
             trust_remote_code=False,
@@ -134,7 +144,11 @@ def _load(folder: Path, profile: ModelProfile) -> torch.nn.Module:
         )
     except Exception as exc:  # transformers raises what its many parts raise
         raise UnsupportedModelError(f"transformers cannot open {profile.name!r}: {exc}") from exc
-    wrong = {kind: sorted(map(str, names)) for kind, names in loaded.items() if names}
+    beside = () if own else BESIDE
+    listed_by = {kind: sorted(map(str, names)) for kind, names in loaded.items()}
+    wrong = {
+        kind: kept for kind, names in listed_by.items() if (kept := [n for n in names if not n.startswith(beside)])
+    }
     if wrong:
         listed = "; ".join(f"{kind}: {', '.join(names[:NAMED_MAX])}" for kind, names in wrong.items())
         raise WeightsError(

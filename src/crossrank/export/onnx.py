@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crossrank.backends.onnx import open_onnx
-from crossrank.checkpoint.architecture import CLASSIFIER
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import locate
-from crossrank.checkpoint.tokenizer import load_tokenizer
+from crossrank.checkpoint.tokenizer import load_tokenizer, with_answers
 from crossrank.engine.open import OpenConfig, open_scorer
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import MissingExtra, UnsupportedModelError
@@ -66,19 +65,16 @@ def export_onnx(
 
 
 def _check_exportable(profile: ModelProfile) -> None:
-    """Raise for what transformers has no graph for that gives the logits of a pair."""
+    """Raise for what transformers, which makes the graph, has no part of."""
     if profile.family.remote_code:
         because = "whose code comes with the checkpoint: transformers, which makes the graph, does not have it"
-    elif profile.answers is not None:
-        because = f"which is asked in words ({profile.prompt.name if profile.prompt else 'no template'}): what its "
-        because += "answer's logits are of is not in such a graph"
-    elif profile.modular:
-        because = "whose head is a chain of modules in folders of their own"
+    elif profile.family.foreign and profile.answers is not None:
+        because = "an encoder-decoder, whose graph would have two inputs of tokens"
     else:
         return
     raise UnsupportedModelError(
-        f"{profile.name!r} is a {profile.architecture}, {because}. Only ...{CLASSIFIER} of transformers can be "
-        f"exported. The {'native and torch engines run' if profile.family.native else 'torch engine runs'} it as it is."
+        f"{profile.name!r} is a {profile.architecture}, {because}. It cannot be exported. "
+        f"The {'native and torch engines run' if profile.family.native else 'torch engine runs'} it as it is."
     )
 
 
@@ -86,8 +82,14 @@ def _reopened(folder: Path, like: Scorer) -> Scorer:
     """What was written, opened from its own files, which must say what the model's say."""
     # Under another name: what is known of the model's own goes with the name, not with the files.
     read = read_profile(folder, FILE)
-    profile = replace(read, name=like.profile.name, foreign_because=like.profile.foreign_because)
+    profile = replace(
+        read,
+        name=like.profile.name,
+        foreign_because=like.profile.foreign_because,
+        unverified=like.profile.unverified,
+    )
     tokenizer = load_tokenizer(folder, profile)
+    profile = with_answers(profile, tokenizer)
     if profile != like.profile or tokenizer.to_str() != like.encoder.tokenizer.to_str():
         raise UnsupportedModelError(
             f"{like.profile.name!r} has settings that are not in its files, and would be lost in an export."
