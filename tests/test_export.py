@@ -170,7 +170,7 @@ def test_a_chain_of_modules_is_exported(pooling: str, chain: Callable[..., Path]
 
 
 def test_a_model_that_is_asked_is_exported(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    """With the answers' two rows behind it, where its chat template tells the prompt; by name alone it would be lost."""
+    """With the answers' two rows behind it, where its chat template tells the prompt."""
     folder = Path(shutil.copytree(checkpoint("qwen3", template="qwen3-reranker", max_length=1024), tmp_path / "asked"))
     (folder / "chat_template.jinja").write_text(PROMPTS["qwen3-reranker"].marker)
     done = export_onnx(str(folder), tmp_path / "out")

@@ -1,4 +1,4 @@
-"""A sequence classifier of transformers as an ONNX graph, rows and tokens of any number.
+"""A model of transformers as an ONNX graph that gives logits, rows and tokens of any number.
 
 It knows torch and transformers; not scores, folders of results or engines. No code in a checkpoint is run.
 """
@@ -145,10 +145,8 @@ def _load(folder: Path, profile: ModelProfile) -> torch.nn.Module:
     except Exception as exc:  # transformers raises what its many parts raise
         raise UnsupportedModelError(f"transformers cannot open {profile.name!r}: {exc}") from exc
     beside = () if own else BESIDE
-    listed_by = {kind: sorted(map(str, names)) for kind, names in loaded.items()}
-    wrong = {
-        kind: kept for kind, names in listed_by.items() if (kept := [n for n in names if not n.startswith(beside)])
-    }
+    read = {kind: [n for n in sorted(map(str, names)) if not n.startswith(beside)] for kind, names in loaded.items()}
+    wrong = {kind: names for kind, names in read.items() if names}
     if wrong:
         listed = "; ".join(f"{kind}: {', '.join(names[:NAMED_MAX])}" for kind, names in wrong.items())
         raise WeightsError(
