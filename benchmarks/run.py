@@ -8,6 +8,7 @@ import caching
 import concurrency
 import cpu_peers
 import footprint
+import prompt
 import quality
 import speed
 import startup
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "concurrency": ("Many callers", "time / ours, or target", concurrency.measure),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
     "caching": ("Caches", "target", lambda _: caching.measure()),
+    "prompt": ("Prompts", "target", lambda _: prompt.measure()),
     "quality": ("Exactness", "target", quality.measure),
 }
 NEED_DATA = ("speed", "concurrency", "peers", "quality")

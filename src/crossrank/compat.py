@@ -35,6 +35,7 @@ class CrossEncoder:
         activation_fn: from logits to scores, instead of the model's own. It gets a tensor [n] where torch is loaded, as
             from sentence-transformers, else a float32 array [n].
         revision: branch, tag or commit of a model on the hub.
+        allow_unverified: as for `Reranker`; nothing here runs a checkpoint's code, as trust_remote_code would.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class CrossEncoder:
         precision: str = "fp32",
         activation_fn: Activation | None = None,
         revision: str | None = None,
+        allow_unverified: bool = False,
     ) -> None:
         self.activation_fn = activation_fn
         config = OpenConfig(
@@ -55,6 +57,7 @@ class CrossEncoder:
             max_length=max_length,
             cache=None,
             revision=revision,
+            allow_unverified=allow_unverified,
             cut_query=True,
         )
         self._open(config)

@@ -76,6 +76,11 @@ class Reranker:
             OverloadError.
         calibration: what turns logits into `hit.probability`: the name or file that `crossrank calibrate` wrote, or a
             `crossrank.calibration.Calibration`. "auto" is calibration.json beside the model, if it is there; None none.
+        layer: after which layer to stop and score, of a model that has heads there (bge-reranker-v2-minicpm-layerwise:
+            8 to 40); by default the last. An error for others.
+        allow_unverified: whether to open a model whose modelling code comes with its checkpoint, which is never run,
+            and for which crossrank has a net that nobody has compared with the real weights (docs/models.md). A model
+            that is stored as ONNX needs no such net.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
@@ -113,6 +118,8 @@ class Reranker:
         fallback: Fallback | None = None,
         waiting_max: int = WAITING_MAX,
         calibration: str | PathLike[str] | Calibration | None = "auto",
+        layer: int | None = None,
+        allow_unverified: bool = False,
     ) -> None:
         if check_number("waiting_max", waiting_max) < 1:
             raise UsageError(f"waiting_max={waiting_max} lets nobody wait; allowed: 1 or more")
@@ -135,6 +142,8 @@ class Reranker:
                 cache=cache,
                 revision=revision,
                 compile=compile,
+                layer=layer,
+                allow_unverified=allow_unverified,
             ),
             None if fallback is None else check_ranker(fallback, "fallback"),
             waiting_max,

@@ -11,6 +11,7 @@ from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.eval_table import print_evaluation
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options, spending_told
+from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.open import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import read_collection
@@ -73,6 +74,7 @@ Examples:
     help="What models compute in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
 )
 @spending_options
+@allow_unverified
 @click.option("--out", metavar="DIR", type=FILE, help="Keep results there: report, JSON, runs; continue from there.")
 @click.option("--plots", is_flag=True, help="Draw differences by query, and quality against time, into --out.")
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
@@ -98,6 +100,7 @@ def command(
     precision: str,
     max_cost: float | None,
     price: str | None,
+    allow_unverified: bool,
     out: Path | None,
     plots: bool,
     as_json_: bool,
@@ -122,7 +125,7 @@ def command(
         raise click.UsageError("--plots needs --out DIR, where the pictures go.")
     if folder is None and (queries is None or corpus is None or qrels is None):
         raise click.UsageError("Give a folder DATA, or all of --queries, --corpus and --qrels.")
-    local = Local(max_length, threads, device, precision)
+    local = Local(max_length, threads, device, precision, allow_unverified)
     local.check(models)
     spending = Spending.of(models, max_cost, price)
     names = measure_names(measures)

@@ -80,10 +80,11 @@ class Local:
     threads: int | None
     device: str
     precision: str
+    allow_unverified: bool = False
 
     def check(self, models: Sequence[str]) -> None:
         """Raise if one was given that no model has."""
-        usual = {"max_length": None, "threads": None, "device": "auto", "precision": "auto"}
+        usual = {"max_length": None, "threads": None, "device": "auto", "precision": "auto", "allow_unverified": False}
         given = [f"--{name.replace('_', '-')}" for name, value in asdict(self).items() if value != usual[name]]
         if given and models and all(map(is_remote, models)):
             raise UsageError(f"{', '.join(given)}: for models on this machine, of which none is named.")

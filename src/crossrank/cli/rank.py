@@ -17,6 +17,7 @@ from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
 from crossrank.cli.show import print_json, print_tsv
 from crossrank.cli.spending import Spending, spending_options, spending_told
+from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.open import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.remote.names import is_remote
@@ -109,6 +110,7 @@ Examples:
 )
 @spending_options
 @bulk_options
+@allow_unverified
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(
@@ -135,6 +137,7 @@ def command(
     precision: str,
     max_cost: float | None,
     price: str | None,
+    allow_unverified: bool,
     as_json: bool,
     as_table: bool,
     **bulk: Any,
@@ -168,6 +171,7 @@ def command(
         "device": device,
         "precision": precision,
         "calibration": calibration,
+        "allow_unverified": allow_unverified or None,
     }
     options |= spending.options()
     # Only what was given: a remote reranker has other options, and names those that it does not have.

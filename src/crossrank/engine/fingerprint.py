@@ -31,7 +31,7 @@ def fingerprint(folder: Path, profile: ModelProfile, encoder: Encoder, facts: Ba
     logits, what computes them, and the version of crossrank, which may compute them otherwise.
     """
     computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
-    read_by = (profile.reading, profile.head, profile.pooling)
+    read_by = (profile.reading, profile.head, profile.pooling, profile.layers)
     asked = encoder.instructed and encoder.instructed("an instruction of a call")
     how = (__version__, CUTTING_VERSION, encoder.config, encoder.template, asked, read_by, computed_by)
     digest = blake2b(repr(how).encode(), digest_size=DIGEST_BYTES)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.checkpoint.profile import Reading, ScoreActivation
+from crossrank.checkpoint.reading import Reading, ScoreActivation
 
 Scores = NDArray[np.float32]
 

@@ -64,6 +64,8 @@ class OpenConfig:
     cache: str | ScoreCache | None = "memory"
     revision: str | None = None
     compile: bool = False
+    layer: int | None = None
+    allow_unverified: bool = False
     self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
 
@@ -95,7 +97,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
     started = time.perf_counter()
     cache = open_cache(config.cache)
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
-    profile = read_profile(source.folder, source.name, template=config.template)
+    profile = read_profile(source.folder, source.name, template=config.template, layer=config.layer)
     check_instruction(profile, config.instruction, config.instruction_mode)
     tokenizer = load_tokenizer(source.folder, profile)
     profile = with_answers(profile, tokenizer)
@@ -162,11 +164,15 @@ def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Bac
     """The model in `folder` on the backend that was asked for, or the fastest that runs it."""
     stored = any(folder.glob("*.safetensors"))
     chosen = choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
+    # A graph is of the authors' own making, whatever their code is.
+    _check_verified(profile, allowed=config.allow_unverified or chosen == "onnx")
     if chosen == "onnx":
         from crossrank.backends.onnx import open_onnx
 
         if config.compile:
             raise UsageError("compile=True is for the torch engine on a GPU; ONNX Runtime compiles by itself.")
+        if config.layer is not None:
+            raise UsageError(f"layer={config.layer}: an ONNX file computes all its layers. Use backend='torch'.")
         return open_onnx(
             profile,
             folder,
@@ -223,6 +229,15 @@ def resolved_precision(folder: Path, wanted: str) -> str:
     return verdict.fastest
 
 
+def _check_verified(profile: ModelProfile, *, allowed: bool) -> None:
+    """Raise for a model whose scores may not be those that its authors meant, unless the caller takes that risk."""
+    if profile.unverified and not allowed:
+        raise UnsupportedModelError(
+            f"{profile.name!r} is not verified: {profile.unverified}. To use it all the same, give "
+            "allow_unverified=True (--allow-unverified), and compare some scores with those of its model card first."
+        )
+
+
 def check_instruction(profile: ModelProfile, instruction: str | None, mode: str = "native") -> None:
     """Raise for an instruction that would silently do nothing, and for what is none; `mode` is `instruction_mode`."""
     if instruction is None:
@@ -231,7 +246,7 @@ def check_instruction(profile: ModelProfile, instruction: str | None, mode: str 
         raise UsageError(f"instruction must be a text that says what to look for, not {instruction!r}")
     if any("\ud800" <= character <= "\udfff" for character in instruction):
         raise UsageError(f"instruction holds a lone surrogate, which is no valid Unicode text: {instruction!r}")
-    if profile.prompt is None and mode == "native":
+    if mode == "native" and (profile.prompt is None or not profile.prompt.instructed):
         raise UnsupportedModelError(
             f"{profile.name!r} takes no instruction: it was trained on plain queries. Leave out instruction=, or "
             "open it with instruction_mode='prefix', which puts the instruction before the query as text."
