@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure of a C++ compiler and of Python's venv and headers, from Debian's packages where that is possible; with
-# "tests" as the second argument of a Redis server too, without which its tests are skipped.
+# "tests" as the second argument of curl and a Redis server too, without which the tests that need them are skipped.
 set -eu
 python=${1:-python3}
 missing=()
@@ -22,6 +22,9 @@ apt() {
 if [ ${#missing[@]} -ne 0 ] && ! apt "${missing[@]}"; then
   echo "Please install: ${missing[*]} (Debian names), then run make again." >&2
   exit 1
+fi
+if [ "${2:-}" = tests ] && ! command -v curl >/dev/null && ! apt curl; then
+  echo "There is no curl: the tests that need it are skipped." >&2
 fi
 if [ "${2:-}" = tests ] && ! command -v redis-server >/dev/null && ! apt redis-server; then
   echo "There is no redis-server: the tests that need one are skipped." >&2
