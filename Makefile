@@ -5,15 +5,16 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DATA   ?= ../shared/data
 NATIVE := $(shell find native -type f)
+SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients, which the server's tests run
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat demo test check bench soak reproduce-mini verify-models clean system
+.PHONY: compat demo test check bench soak reproduce-mini verify-models clean system system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
 
-test: $(VENV)/test.stamp       ## set up, then all tests with coverage
+test: $(VENV)/test.stamp $(SDKS)  ## set up, then all tests with coverage
 	$(PY) -m pytest --cov --cov-report=term
 
 check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size budget
@@ -39,16 +40,19 @@ compat: $(VENV)/test.stamp     ## the integrations' tests with the newest and wi
 verify-models: $(VENV)/test.stamp  ## real weights against transformers, where a hub can be reached; MODELS names some
 	$(PY) scripts/verify_models.py $(MODELS)
 
-soak: $(VENV)/test.stamp       ## what takes long: more random examples, sanitizers over the C++ tests, and those on ARM
+soak: $(VENV)/test.stamp $(SDKS) .venv-schemathesis/made.txt  ## what takes long: more random examples, sanitizers over the C++ tests, and those on ARM
 	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak" --timeout 3600
 	scripts/sanitize.sh $(VENV)/bin
 	scripts/cross_arm.sh $(VENV)/bin
 
 clean:                         ## remove everything that was made here
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
 
 system:
 	@scripts/system_packages.sh $(PYTHON)
+
+system-tests:
+	@scripts/system_packages.sh $(PYTHON) tests
 
 $(VENV)/base.stamp: constraints.txt | system
 	$(PYTHON) -m venv $(VENV)
@@ -61,9 +65,13 @@ $(VENV)/run.stamp: $(VENV)/base.stamp pyproject.toml $(NATIVE)
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp
+$(VENV)/test.stamp: $(VENV)/run.stamp | system-tests
 	@echo "Installing what the tests need, torch among it ..."
 	$(PIP) --group test
+	@touch $@
+
+.venv-%/made.txt: tests/sdks/%.txt scripts/sdk_env.sh | system
+	@scripts/sdk_env.sh $* $(PYTHON)
 	@touch $@
 
 $(VENV)/recipe.stamp: $(VENV)/run.stamp

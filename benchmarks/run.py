@@ -4,10 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+import caching
 import concurrency
 import cpu_peers
 import footprint
 import integrations
+import prompt
 import quality
 import speed
 import startup
@@ -20,6 +22,8 @@ BENCHMARKS = {
     "concurrency": ("Many callers", "time / ours, or target", concurrency.measure),
     "integrations": ("Frameworks and search", "target", lambda _: integrations.measure()),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
+    "caching": ("Caches", "target", lambda _: caching.measure()),
+    "prompt": ("Prompts", "target", lambda _: prompt.measure()),
     "quality": ("Exactness", "target", quality.measure),
 }
 NEED_DATA = ("speed", "concurrency", "peers", "quality")

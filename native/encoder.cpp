@@ -145,21 +145,18 @@ void Encoder::run(const Batch& batch, int threads, const std::function<void()>& 
     std::stable_sort(order.begin(), order.end(),
                      [&](int a, int b) { return batch.length(a) > batch.length(b); });
 
-    // Whole rounds of groups, so that no thread is left with one more than the others.
-    const int tokens = int(batch.ids.size());
-    const int wanted = (tokens + group_tokens - 1) / group_tokens;
+    // Whole rounds of groups, so that no thread is left with one more than the others, and as even
+    // as they come: the longest sequence left goes to the smallest group.
+    const auto smaller = [](const Group& a, const Group& b) { return a.tokens < b.tokens; };
+    const std::size_t wanted = (batch.ids.size() + group_tokens - 1) / group_tokens;
     const int workers = std::min(threads, batch.sequences());
-    const int target = tokens / int(round_up(wanted, workers));
-    std::vector<Group> groups;
+    std::vector<Group> groups(std::min<std::size_t>(round_up(wanted, workers), batch.sequences()));
     for (int i : order) {
-        const int length = batch.length(i);
-        if (groups.empty() || groups.back().tokens + length / 2 > target) groups.emplace_back();
-        groups.back().sequences.push_back(i);
-        groups.back().tokens += length;
+        Group& group = *std::min_element(groups.begin(), groups.end(), smaller);
+        group.sequences.push_back(i);
+        group.tokens += batch.length(i);
     }
-    const Group& largest = *std::max_element(
-        groups.begin(), groups.end(),
-        [](const Group& a, const Group& b) { return a.tokens < b.tokens; });
+    const Group& largest = *std::max_element(groups.begin(), groups.end(), smaller);
 
     const int longest = batch.length(order[0]);
     Pooled pooled(config_, kernels_, batch.sequences());

@@ -71,9 +71,11 @@ public:
         const std::size_t width = round_up(out, column_padding);
         const std::size_t bytes = width / column_padding * kernels.block_bytes(int(in));
         const auto pack = [&](std::byte* to) {
+            Block row(round_up(in, row_padding) * sizeof(float));
             for (const std::string& part : parts) {
                 const TensorView& weight = take(part + ".weight", {out, in});
-                kernels.pack(weight.data, weight.dtype, int(out), int(in), to);
+                kernels.pack(weight.data, weight.dtype, int(out), int(in), to,
+                             reinterpret_cast<float*>(row.data()));
                 to += bytes;
             }
         };

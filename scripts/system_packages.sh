@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure of a C++ compiler and of Python's venv and headers, from Debian's packages where that is possible.
+# Makes sure of a C++ compiler and of Python's venv and headers, from Debian's packages where that is possible; with
+# "tests" as the second argument of curl and a Redis server too, without which the tests that need them are skipped.
 set -eu
 python=${1:-python3}
 missing=()
@@ -14,10 +15,17 @@ if command -v "$python" >/dev/null; then
   "$python" -c 'import os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
     missing+=(python3-dev)
 fi
-[ ${#missing[@]} -eq 0 ] && exit 0
-if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"
-else
+apt() {
+  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] &&
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+if [ ${#missing[@]} -ne 0 ] && ! apt "${missing[@]}"; then
   echo "Please install: ${missing[*]} (Debian names), then run make again." >&2
   exit 1
+fi
+if [ "${2:-}" = tests ] && ! command -v curl >/dev/null && ! apt curl; then
+  echo "There is no curl: the tests that need it are skipped." >&2
+fi
+if [ "${2:-}" = tests ] && ! command -v redis-server >/dev/null && ! apt redis-server; then
+  echo "There is no redis-server: the tests that need one are skipped." >&2
 fi

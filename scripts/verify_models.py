@@ -38,7 +38,11 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="only write docs/models.md")
     arguments = parser.parse_args()
     wrong = False
+    on_demand = {model.name for model in CATALOGUE if model.on_demand}
     for name in () if arguments.page else arguments.models or [BUNDLED, *(model.name for model in CATALOGUE)]:
+        if name in on_demand:
+            print(f"{name}: not compared, as the reference would be code of the checkpoint, which is never run")
+            continue
         try:
             told = verify(name)
         except HubError as exc:
@@ -77,7 +81,7 @@ def verify(name: str) -> str | None:
 
 def reference(folder: Path, profile: ModelProfile) -> np.ndarray:
     """Transformers' logits of the probes, fp32 [pairs], for the very ids that crossrank makes."""
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
     scorer = open_scorer(
         OpenConfig(str(folder), device="cpu", self_test=False, cache=None, template=_template(profile))
@@ -85,6 +89,9 @@ def reference(folder: Path, profile: ModelProfile) -> np.ndarray:
     rows = [item.rows[0] for item in scorer.encoder.encode([Pair(*pair) for pair in PAIRS], {})]
     answers = scorer.profile.answers
     kind = AutoModelForSequenceClassification if answers is None else AutoModelForCausalLM
+    begin = {}
+    if answers is not None and profile.family.foreign:  # an encoder-decoder: its first token is the answer
+        kind, begin = AutoModelForSeq2SeqLM, {"decoder_input_ids": torch.zeros(1, 1, dtype=torch.long)}
     model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     logits = []
     with torch.inference_mode():
@@ -92,7 +99,7 @@ def reference(folder: Path, profile: ModelProfile) -> np.ndarray:
             given = {"input_ids": torch.from_numpy(row.ids)[None].long()}
             if profile.segments > 1:
                 given["token_type_ids"] = torch.from_numpy(row.segments)[None].long()
-            out = model(**given).logits
+            out = model(**given, **begin).logits
             if answers is None:
                 logits.append(out[0].numpy())
             else:
@@ -116,8 +123,8 @@ def page() -> str:
         "",
         "Any model of these families works, whether it is in the table or not: "
         + ", ".join(FAMILIES)
-        + "; and through transformers every other classifier with one label. Open one by its name, or as a folder: "
-        '`Reranker("BAAI/bge-reranker-base")`. [engines.md](engines.md) says what runs where.',
+        + "; and through transformers every other classifier. Open one by its name, or as a folder: "
+        '`Reranker("BAAI/bge-reranker-base")`. [engines.md](engines.md) says what runs where, ONNX files among it.',
         "",
         '"Verified" is when the real weights gave the logits of transformers, to 1e-3, on the self-test\'s probes;',
         '"not yet": its family is checked against transformers on random weights only.',
@@ -126,10 +133,49 @@ def page() -> str:
         "|---|---|---:|---|---|---:|---|---|---|",
         *(_line(model) for model in (_bundled(), *CATALOGUE)),
         "",
-        "Models whose code is in the checkpoint (`trust_remote_code`) are refused: code of a checkpoint is never run.",
-        "",
+        *_REST,
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
+
+
+_REST = """## Models whose code comes with them
+
+Some checkpoints bring their modelling code along (`auto_map` in config.json, `trust_remote_code=True` elsewhere). It
+is never run. For those marked `allow_unverified` crossrank has a net of its own, written from the public text of that
+code and tested against a plain implementation of it on random weights; nobody has compared the two on the real
+weights yet. They are opened on demand only, and a few scores of the model's card should be compared first. Of those
+that are stored as ONNX, `backend="onnx"` runs what their authors exported, and needs no such demand.
+
+    Reranker("jinaai/jina-reranker-v1-turbo-en", allow_unverified=True)
+    crossrank rank "who created python" docs.txt --model jinaai/jina-reranker-v1-turbo-en --allow-unverified
+
+All others of that kind are refused, as are rerankers that cannot be scored pair by pair:
+
+- **jina-reranker-v3** reads all documents of a query in one prompt (listwise): a document's score depends on those
+  beside it. Its vendor serves it: `Reranker("jina:jina-reranker-v3")`, see [remote.md](remote.md).
+- **jina-reranker-m0** reads pictures too; `Reranker("jina:jina-reranker-m0")`.
+- **bge-reranker-v2.5-gemma2-lightweight** merges tokens between its layers.
+
+## Heads
+
+One label is the score. Of two the second counts against the first, of numbered grades the expected one is the score.
+Chains of sentence-transformers modules (`ettin-reranker`) and its `LogitScore` are read as they are stored.
+
+## Models that are asked in words
+
+The column "asked by" is the template; it is known by the model's name, by its chat template, or from `template=`.
+`instruction=` says what to look for, of those whose template has a place for it (Qwen3, mxbai v2, bge). monoT5 and
+RankT5 are encoder-decoders, run by transformers: the decoder's first token is the answer. Of older repositories that
+hold pickles only, `crossrank convert --template` makes safetensors, and where there is no tokenizer.json, transformers'
+`AutoTokenizer.from_pretrained(...).save_pretrained(folder)` writes it.
+
+## Early exits
+
+bge-reranker-v2-minicpm-layerwise has a head after each layer from the 8th to the 40th. `layer=` chooses one; what
+comes after it is not read from the disk, nor computed:
+
+    Reranker("BAAI/bge-reranker-v2-minicpm-layerwise", layer=28, allow_unverified=True)
+""".splitlines()
 
 
 def _bundled() -> KnownModel:
@@ -147,7 +193,7 @@ def _line(model: KnownModel) -> str:
         f"{model.max_length:,}",
         model.engines,
         model.template or "",
-        verified.date if verified else "not yet",
+        verified.date if verified else "`allow_unverified`" if model.on_demand else "not yet",
     )
     return f"| {' | '.join(cells)} |"
 

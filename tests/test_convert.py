@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from crossrank import Reranker, errors
+from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.cli.convert import command
 from crossrank.cli.main import run
 from crossrank.export.convert import convert
@@ -216,6 +217,18 @@ def test_folders_that_cannot_be_converted(checkpoint: Callable[..., Path], tmp_p
     assert not (tmp_path / "new").exists()
 
 
+def test_a_model_that_is_asked_in_words(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    """Its chat template, which tells how, goes along."""
+    template = "qwen3-reranker"
+    folder = checkpoint("qwen3", template=template, max_length=1024)
+    old = old_model(folder, tmp_path / "old")
+    (old / "chat_template.jinja").write_text(PROMPTS[template].marker)
+    convert(old, tmp_path / "new")
+    with Reranker(str(folder), template=template, device="cpu", precision="fp32", cache=None) as reranker:
+        expected = reranker.score(PAIRS, raw=True)
+    np.testing.assert_array_equal(logits(tmp_path / "new"), expected)
+
+
 def test_in_place_with_force(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """The same folder gets its safetensors beside the old file, and nothing else changes."""
     old = old_model(checkpoint("bert"), tmp_path / "old")
@@ -241,6 +254,7 @@ def test_the_command_reports(
 
 LIMITED = """
 import resource, sys
+from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.cli.convert import command
 from crossrank.cli.main import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

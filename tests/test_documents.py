@@ -1,6 +1,7 @@
 """Whatever a caller means by a document becomes the text it stands for; the caller's objects are left alone."""
 
 import copy
+import tracemalloc
 from collections import UserDict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -109,6 +110,20 @@ def test_missing_fields_are_named() -> None:
     """The error tells the document's index, the fields it lacks and those it has."""
     with pytest.raises(DocumentError, match=r"documents\[1\] has no field 'title'; its fields are: 'text', 'id'"):
         texts([{"title": "a"}, {"text": "b", "id": 1}], fields=["title"])
+
+
+@pytest.mark.parametrize("line", ["a line of text ", "it's a line: of text\n", "x"])
+def test_a_huge_document_costs_a_few_copies(line: str) -> None:
+    """As a string, a field or a nested field: memory is a small multiple of the text's size, whatever is in it."""
+    text = line * (10_000_000 // len(line))
+    tracemalloc.start()
+    for document in (text, {"a": text}, {"a": [{"b": text}]}):
+        fields = None if document is text else ["a"] if isinstance(document["a"], str) else ["a[0].b"]
+        (item,) = as_documents([document], fields)
+        assert len(text) - 1 <= len(item.text) < 1.2 * len(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 7 * len(text)
 
 
 def test_recursion_is_an_error() -> None:

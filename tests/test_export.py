@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrank import errors
+from crossrank import Reranker, errors
 from crossrank.backends.contract import Batch, Limits, Row
 from crossrank.backends.onnx import open_onnx
 from crossrank.checkpoint.profile import read_profile
+from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.cli.export import command
 from crossrank.cli.main import run
@@ -28,12 +29,14 @@ from crossrank.export.onnx import export_onnx
 from crossrank.export.parity import Parity, parity, probe_pairs, refuse_unlike
 from crossrank.testing import FakeBackend
 from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
+from test_parity_modernbert import chain  # noqa: F401 - a fixture
 from test_torch import foreign_checkpoint
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert", "modernbert", "deberta-v2", "llama", "qwen3")
+# Each with a graph of its own: CamemBERT's is RoBERTa's, those of other decoders are parts of Qwen3's.
+FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert", "deberta-v2", "qwen3")
 PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 FILES = {"config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
 Exports = Callable[[str], Path]
@@ -134,6 +137,50 @@ def test_families_of_transformers_alone_are_exported(
     done = export_onnx(str(folder), tmp_path / "out")
     assert done.parity.largest <= TOLERANCE
     assert ("token_type_ids" in done.inputs) == (name == "albert")
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "says"),
+    [
+        ("jina-bert", {}, "code comes with the checkpoint.*The torch engine runs it"),
+        ("xlm-roberta-flash", {}, "code comes with the checkpoint.*The native and torch engines run it"),
+    ],
+)
+def test_what_transformers_has_no_graph_of_is_refused(
+    family: str, options: dict[str, str], says: str, checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The reason, and what runs it; nothing is computed before."""
+    with pytest.raises(errors.UnsupportedModelError, match=says):
+        export_onnx(str(checkpoint(family, **options)), tmp_path / "out")
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_chain_of_modules_is_exported(pooling: str, chain: Callable[..., Path], tmp_path: Path) -> None:  # noqa: F811
+    """With its head behind it; the folder opens by itself, and needs no weights of the modules."""
+    folder = chain("modernbert" if pooling == "cls" else "bert", pooling)
+    done = export_onnx(str(folder), tmp_path / "out")
+    assert done.parity.largest <= TOLERANCE
+    options = {"device": "cpu", "long_documents": "truncate", "cache": None}
+    with (
+        Reranker(str(folder), precision="fp32", **options) as plain,
+        Reranker(str(tmp_path / "out"), **options) as reranker,
+    ):
+        assert reranker.facts.backend == "onnx"
+        np.testing.assert_allclose(reranker.score(PAIRS, raw=True), plain.score(PAIRS, raw=True), atol=TOLERANCE)
+
+
+def test_a_model_that_is_asked_is_exported(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    """With the answers' two rows behind it, where its chat template tells the prompt."""
+    folder = Path(shutil.copytree(checkpoint("qwen3", template="qwen3-reranker", max_length=1024), tmp_path / "asked"))
+    (folder / "chat_template.jinja").write_text(PROMPTS["qwen3-reranker"].marker)
+    done = export_onnx(str(folder), tmp_path / "out")
+    assert done.parity.largest <= TOLERANCE
+    options = {"device": "cpu", "long_documents": "truncate", "cache": None}
+    with Reranker(str(folder), **options) as plain, Reranker(str(tmp_path / "out"), **options) as reranker:
+        assert reranker.facts.backend == "onnx"
+        np.testing.assert_allclose(reranker.score(PAIRS, raw=True), plain.score(PAIRS, raw=True), atol=TOLERANCE)
+        told = reranker.rank("fox", ["a dog"], instruction="Find code.")
+        assert told[0].logit != reranker.rank("fox", ["a dog"])[0].logit
 
 
 def test_weights_beside_the_file(

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank import Reranker, observe
+from crossrank.errors import QueryTooLongError
 from crossrank.observe import BatchRan, CacheAsked, Event, ModelOpened, RankingDone
 from crossrank.observe import log as observe_log
 from crossrank.observe.watch import Watch
@@ -40,6 +41,13 @@ def events() -> Iterator[list[Event]]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
+    with Server("cohere") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Server]:
+    """One for all tries of a law."""
     with Server("cohere") as server:
         yield server
 
@@ -145,6 +153,33 @@ def test_opening_a_model_is_an_event(events: list[Event], checkpoint: Callable[.
     assert len([event for event in events if isinstance(event, ModelOpened)]) == 1
 
 
+def test_a_ranking_is_one_event(events: list[Event], bundled: Reranker) -> None:
+    """Sync, async, of many and of pairs, with counts and seconds; batches are events of their own."""
+    documents = ["a fox", "a zebra", "a fox"]
+    bundled.rank("fox", documents)
+    asyncio.run(bundled.arank("fox", documents))
+    list(bundled.rank_many(["fox", "zebra"], [documents, documents]))
+    bundled.score([("fox", "a"), ("zebra", "b")])
+    asyncio.run(bundled.ascore([("fox", "a")]))
+    heard = rankings(events)
+    assert [event.call for event in heard] == ["rank", "rank", "rank_many", "rank_many", "score", "score"]
+    assert [event.documents for event in heard] == [3, 3, 3, 3, 2, 1]
+    assert [event.pairs for event in heard] == [2, 2, 2, 2, 2, 1]
+    assert {(event.model, event.outcome) for event in heard} == {("crossrank-mini", "ok")}
+    assert all(event.tokens > 0 and event.total_s >= event.run_s > 0 for event in heard)
+    batches = [event for event in events if isinstance(event, BatchRan)]
+    assert sum(event.rows for event in batches) == sum(event.pairs for event in heard)
+    assert sum(event.tokens for event in batches) == sum(event.tokens for event in heard)
+
+
+def test_a_ranking_that_fails_is_one_event(events: list[Event], bundled: Reranker) -> None:
+    """With the class of the error, as far as there was a ranking to begin."""
+    with pytest.raises(QueryTooLongError):
+        bundled.rank("word " * 600, ["a"])
+    (event,) = rankings(events)
+    assert (event.call, event.documents, event.pairs, event.outcome) == ("rank", 1, 0, "QueryTooLongError")
+
+
 def test_a_remote_ranking_is_one_event(server: Server, events: list[Event]) -> None:
     """Sync, async, of many and of pairs, with counts, seconds and cost; what is cached costs nothing."""
     documents = ["a", "b", "ab", "a"]
@@ -169,7 +204,7 @@ def test_a_remote_ranking_is_one_event(server: Server, events: list[Event]) -> N
 def test_a_failed_ranking_is_one_event_too(server: Server, events: list[Event], bundled: Reranker) -> None:
     """With the class of the error, the tries, and what was billed before it; a fallback answers for itself."""
     retry = Retry(retries=1, first_s=0.001)
-    with opened(server, price=PRICE, retry=retry, cost_max_usd=0.001, concurrency=1) as reranker:
+    with opened(server, price=PRICE, retry=retry, cost_max_usd=0.002, concurrency=1) as reranker:
         server.faults.extend([Fault(status=500), Fault(status=500)])
         with pytest.raises(VendorError):
             reranker.rank("ab", ["a"])
@@ -249,7 +284,7 @@ def test_events_are_values_that_cannot_hold_a_text() -> None:
 
 @given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=4), st.sampled_from([200, 400, 500]))
 @pytest.mark.property
-def test_no_text_is_in_any_event_or_line(query: str, documents: list[str], status: int) -> None:
+def test_no_text_is_in_any_event_or_line(vendor: Server, query: str, documents: list[str], status: int) -> None:
     """Whatever is asked, whether it goes well or not, even where a vendor repeats it in its error."""
     texts = [MARKER + text.encode("utf-8", "replace").decode() for text in (query, *documents)]
     lines: list[str] = []
@@ -259,18 +294,20 @@ def test_no_text_is_in_any_event_or_line(query: str, documents: list[str], statu
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
-    ends = [observe.subscribe(heard.append), observe.to_log(logger)]
-    with Server() as server, opened(server, api_key=f"{MARKER}-key", retry=Retry(retries=0)) as reranker:
+    with ExitStack() as stack:
+        stack.callback(observe.subscribe(heard.append))
+        stack.callback(observe.to_log(logger))
+        stack.callback(logger.removeHandler, handler)
+        reranker = stack.enter_context(opened(vendor, api_key=f"{MARKER}-key", retry=Retry(retries=0)))
+        vendor.faults.clear()  # without documents nothing is asked, and the last one is still there
         if status != 200:
-            server.faults.append(Fault(status=status, body=json.dumps({"message": texts[0]}).encode()))
+            vendor.faults.append(Fault(status=status, body=json.dumps({"message": texts[0]}).encode()))
         try:
             reranker.rank(texts[0], texts[1:])
         except VendorError:
             assert status != 200
-    for end in ends:
-        end()
-    logger.removeHandler(handler)
-    assert len(heard) == len(lines) == 1
+    assert [type(event) for event in heard] == [*[CacheAsked] * bool(documents), RankingDone]
+    assert len(lines) == len(heard)
     assert MARKER not in repr(heard)
     assert MARKER not in "".join(lines)
 

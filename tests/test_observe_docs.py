@@ -22,7 +22,10 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     for block in blocks:
         exec(compile(block, "docs/observability.md", "exec"), names)
     assert len(blocks) == 4
-    assert "ModelOpened(model='crossrank-mini', backend='native'" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "ModelOpened(model='crossrank-mini', backend='native'" in out
+    assert "RankingDone(model='crossrank-mini', call='rank', documents=2, pairs=2" in out
+    assert 'crossrank_documents_total{model="crossrank-mini"} 2.0' in str(names["page"])
     assert 'crossrank_models_opened_total{backend="native"' in str(names["page"])
     assert not observe.listening()
 

@@ -1,5 +1,6 @@
 """The sinks: Prometheus and OpenTelemetry, each by itself and together; one that is not installed names its extra."""
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
-from crossrank import observe
+from crossrank import Reranker, observe
 from crossrank.errors import UsageError
 from crossrank.observe import BatchRan, CacheAsked, ModelOpened, RankingDone
+from test_remote_server import Server, opened
 
 DONE = RankingDone(
     model="m",
@@ -134,6 +136,24 @@ def test_a_ranking_is_a_span_in_the_callers_trace(provider: TracerProvider, expo
     assert {span.parent.span_id for span in stages if span.parent} == {ranking.context.span_id}
 
 
+def test_a_span_has_its_parent_wherever_the_work_is_done(
+    provider: TracerProvider, exporter: InMemorySpanExporter, bundled: Reranker
+) -> None:
+    """In threads of ours, in the caller's event loop, or in that of a remote reranker."""
+    end = observe.to_otel(provider)
+    tracer = provider.get_tracer("app")
+    with Server("cohere") as server, opened(server) as remote:
+        for ranker in (bundled, remote):
+            with tracer.start_as_current_span("request") as request:
+                ranker.rank("a", ["b"])
+                list(ranker.rank_many(["a", "c"], [["b"], ["b"]]))
+                asyncio.run(ranker.arank("a", ["d"]))
+            parents = [span.parent for span in exporter.get_finished_spans() if span.name.startswith("crossrank.rank")]
+            assert [parent and parent.span_id for parent in parents] == [request.get_span_context().span_id] * 4
+            exporter.clear()
+    end()
+
+
 def test_a_failure_is_an_error_of_its_span(provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
     """With the class of the error; what a vendor takes is an attribute; opening a model is a span of its own."""
     end = observe.to_otel(provider)
@@ -188,7 +208,7 @@ def test_a_sink_that_is_not_installed_names_its_extra(library: str, sink: str) -
     code = f"""
 import sys
 sys.modules[{library!r}] = None
-from crossrank import observe
+from crossrank import Reranker, observe
 from crossrank.errors import MissingExtra
 try:
     observe.to_{sink}()

@@ -15,9 +15,10 @@ from crossrank.backends.contract import Batch, Row
 from crossrank.backends.onnx import OnnxBackend, open_onnx
 from crossrank.backends.onnx_files import onnx_file, onnx_files
 from crossrank.backends.onnx_graph import read_graph
-from crossrank.backends.onnx_rows import by_length, side_by_side
+from crossrank.backends.onnx_rows import side_by_side
 from crossrank.backends.onnx_session import provider_for
 from crossrank.checkpoint.profile import read_profile
+from crossrank.nets.lengths import by_length
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

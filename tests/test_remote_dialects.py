@@ -198,7 +198,7 @@ def test_options_of_local_models_are_refused_by_name() -> None:
         {"model": "http://h", "limits": 100},
         {"model": "http://h", "price": 2.0},
         {"model": "http://h", "instruction": 3},
-        {"model": "http://h", "fallback": "local"},
+        {"model": "http://h", "fallback": 3},
         {"model": "http://h", "dialect": 3},
     ],
 )

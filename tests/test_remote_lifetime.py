@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 
 from crossrank import Ranking
 from crossrank.errors import ClosedError, DeadlineError, UsageError
-from crossrank.remote import RemoteReranker
+from crossrank.remote import Budget, BudgetError, RemoteReranker
 from crossrank.remote.loop import Loop
 from crossrank.wire import Answer, Call
 from test_remote_server import Fault, Server, opened
@@ -104,6 +105,27 @@ def test_a_forked_child_opens_its_own_connections(server: Server, reranker: Remo
     os.close(reading)
     os.close(writing)
     assert reranker.rank(QUERY, ["other"]).indices == [0]
+
+
+def test_a_forked_child_has_a_budget_of_its_own() -> None:
+    """Whose lock nobody holds, and of which nothing is under way."""
+    budget = Budget(1.0)
+    budget.reserve(10**9)
+    budget._lock.acquire()  # as another thread of the parent may at that moment
+    child = os.fork()
+    if child == 0:
+        code = 1
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(30)
+        try:
+            budget.reserve(10**9)
+            code = 0
+        finally:
+            os._exit(code)
+    budget._lock.release()
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(BudgetError, match=r"and 1\.0000 under way"):
+        budget.reserve(1)
 
 
 def test_a_pickle_holds_no_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,21 @@
 """A remote reranker behaves like the local one: the same calls, the same ranking, whatever a vendor's ways are."""
 
 import asyncio
+import pickle
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 
-from crossrank import Ranker, Ranking, Reranker
+from crossrank import Cascade, Failover, Ranker, Ranking, Reranker, Stage
 from crossrank.engine.cache import MemoryCache
 from crossrank.errors import ArgumentTypeError, QueryTooLongError, UsageError
-from crossrank.remote import BudgetError, Limits, Price, RemoteReranker, Retry, VendorError, cost_usd
+from crossrank.remote import Budget, BudgetError, Limits, Price, RemoteReranker, Retry, VendorError, cost_usd
+from crossrank.remote.spec import RemoteFacts
 from crossrank.wire import Item
 from test_remote_server import Fault, Server, opened, relevance
 
@@ -193,8 +196,11 @@ def test_instructions_go_each_vendors_way() -> None:
 
 
 def test_fields_go_as_objects_where_the_vendor_reads_them() -> None:
-    """In their order; as YAML elsewhere, and where one of them is no text."""
-    documents = [{"title": "P", "body": "python", "n": 1}, {"title": "Z", "body": "zebra", "n": 2}]
+    """In their order; as YAML elsewhere, and where one of them is no text, or a path."""
+    documents = [
+        {"title": "P", "body": "python", "n": 1, "by": {"name": "A"}},
+        {"title": "Z", "body": "zebra", "n": 2, "by": {"name": "B"}},
+    ]
     with Server("together") as server, opened(server, "together:m") as reranker:
         ranking = reranker.rank(QUERY, documents, fields=["body", "title"])
         assert ranking.documents == documents
@@ -202,6 +208,8 @@ def test_fields_go_as_objects_where_the_vendor_reads_them() -> None:
         assert server.calls[0].documents[0] == {"body": "python", "title": "P"}
         reranker.rank(QUERY, documents, fields=["body", "n"])
         assert (server.calls[1].fields, server.calls[1].documents[0]) == (None, "body: python\nn: 1")
+        reranker.rank(QUERY, documents, fields=["body", "by.name"])
+        assert (server.calls[2].fields, server.calls[2].documents[0]) == (None, "body: python\nby.name: A")
 
 
 def test_raw_scores_where_there_are_any(server: Server, reranker: RemoteReranker) -> None:
@@ -304,13 +312,69 @@ def test_costs_are_counted(server: Server) -> None:
 
 
 def test_nothing_is_sent_when_the_budget_is_spent(server: Server) -> None:
-    """The error says what was spent, and of what."""
-    with opened(server, price=Price(search_units_1k=2.5), cost_max_usd=0.004) as reranker:
+    """The error says what was spent, and of what; what is known already may still be asked."""
+    with opened(server, price=Price(search_units_1k=2.5), cost_max_usd=0.006) as reranker:
         for text in ("a", "b"):
             reranker.rank(QUERY, [text])
-        with pytest.raises(BudgetError, match=r"0\.0050 dollars are spent, by estimate, of cost_max_usd=0\.004"):
+        words = r"0\.0050 dollars are spent, by estimate, of a budget of 0\.006; this query would take about 0\.0025"
+        with pytest.raises(BudgetError, match=words):
             reranker.rank(QUERY, ["c"])
+        reranker.rank(QUERY, ["b", "a"])
     assert len(server.calls) == 2
+
+
+def test_a_query_beyond_the_budget_is_not_sent_in_part(server: Server) -> None:
+    """All of its calls, or none; what failed unpaid is there to be spent again."""
+    limits = Limits(documents_max=2)
+    with opened(server, price=Price(search_units_1k=2.5), cost_max_usd=0.006, limits=limits) as reranker:
+        with pytest.raises(BudgetError, match=r"would take about 0\.0075"):
+            reranker.rank(QUERY, list("abcde"))
+        server.faults.append(Fault(400))
+        with pytest.raises(VendorError):
+            reranker.rank(QUERY, ["a"])
+        assert reranker.spent_usd == 0
+        assert len(reranker.rank(QUERY, list("abcd"))) == 4
+    assert len(server.calls) == 3
+
+
+def test_a_budget_may_be_shared(server: Server) -> None:
+    """By rerankers, also at once: together they never spend more."""
+    budget = Budget(0.01)
+    price = Price(search_units_1k=1.0)
+    with (
+        opened(server, price=price, cost_max_usd=budget) as one,
+        opened(server, price=price, cost_max_usd=budget) as two,
+    ):
+
+        async def ask() -> list[Any]:
+            asked = (who.arank(QUERY, [str(i)]) for i in range(10) for who in (one, two))
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+        answers = asyncio.run(ask())
+        assert sum(isinstance(answer, Ranking) for answer in answers) == 10
+        assert sum(isinstance(answer, BudgetError) for answer in answers) == 10
+        assert one.spent_usd + two.spent_usd == pytest.approx(budget.spent_usd) == pytest.approx(0.01)
+    assert len(server.calls) == 10
+    assert pickle.loads(pickle.dumps(budget)).spent_usd == 0
+    assert repr(budget) == "Budget(0.01, spent 0.0100)"
+    with pytest.raises(UsageError, match="above 0"):
+        Budget(0)
+
+
+def test_tokens_are_estimated_before_they_are_billed(server: Server) -> None:
+    """Rather too high, the query with each document."""
+    price = Price(tokens_1m=1.0)
+    assert price.expected_nanousd("abc", ["abcdef", ""]) == 1000 * (2 + 3 + 2 + 1)
+    assert Price(search_units_1k=1.0).expected_nanousd("q", ["a"] * 101) == 2_000_000
+    assert Price().expected_nanousd("q", ["a"]) == 0
+
+
+def test_facts_say_who_is_asked(server: Server) -> None:
+    """And never with which key."""
+    with opened(server) as reranker:
+        assert reranker.facts == RemoteFacts("cohere", "rerank-v4.0-pro", server.url, "cohere")
+    with RemoteReranker(server.url, api_key="k-secret") as reranker:
+        assert reranker.facts == RemoteFacts("server", None, server.url, None)
 
 
 def test_the_bundled_model_can_answer_instead(server: Server, bundled: Reranker) -> None:
@@ -321,6 +385,45 @@ def test_the_bundled_model_can_answer_instead(server: Server, bundled: Reranker)
         assert ranking.indices == bundled.rank(QUERY, DOCUMENTS, top_k=1).indices
         assert ranking[0].scored_by == "crossrank-mini"
         assert reranker.rank(QUERY, DOCUMENTS)[0].scored_by == "rerank-v4.0-pro"
+
+
+def test_a_cascade_and_a_failover_of_both(server: Server, bundled: Reranker) -> None:
+    """The local model chooses, the vendor ranks; where the vendor is down, the local one does, and it is told why."""
+    with opened(server, retry=Retry(retries=0)) as remote:
+        cascade = Cascade([Stage(bundled, keep=2), Stage(Failover([remote, bundled]))])
+        ranking = cascade.rank(QUERY, DOCUMENTS)
+        assert [hit.scored_by for hit in ranking][:3] == ["rerank-v4.0-pro"] * 2 + ["crossrank-mini"]
+        assert (len(ranking), ranking.fallback) == (len(DOCUMENTS), None)
+        server.faults.append(Fault(503))
+        ranking = asyncio.run(cascade.arank(f"{QUERY} again", DOCUMENTS, deadline_s=30))
+        assert {hit.scored_by for hit in ranking} == {"crossrank-mini"}
+        assert ranking.fallback is not None
+        assert ranking.fallback.startswith("VendorError")
+
+
+def test_the_input_order_can_be_the_answer(server: Server) -> None:
+    """`fallback="input-order"`: no score, and the reason."""
+    with opened(server, fallback="input-order", retry=Retry(retries=0)) as reranker:
+        server.faults.append(Fault(503))
+        ranking = reranker.rank(QUERY, DOCUMENTS)
+        assert ranking.indices == list(range(len(DOCUMENTS)))
+        assert ranking.scores == [None] * len(DOCUMENTS)
+        assert ranking.fallback is not None
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_either_kind_of_event_loop_can_await_it(server: Server, backend: str) -> None:
+    """One pool of connections serves both."""
+
+    async def main(reranker: RemoteReranker) -> list[list[int]]:
+        ranking = await reranker.arank(QUERY, DOCUMENTS)
+        return [
+            ranking.indices,
+            *[r.indices async for r in reranker.arank_many([QUERY, QUERY], [DOCUMENTS, DOCUMENTS])],
+        ]
+
+    with opened(server, cache=None) as reranker:
+        assert anyio.run(main, reranker, backend=backend) == [BEST_FIRST] * 3
 
 
 def test_our_own_server_says_what_a_hit_says() -> None:

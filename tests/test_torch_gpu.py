@@ -11,13 +11,13 @@ import torch
 from crossrank import Reranker, errors
 from crossrank.backends.device import place_for
 from crossrank.backends.torch import TorchBackend
-from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.open import OpenConfig, open_scorer
 from crossrank.engine.pair import Pair
 from crossrank.nets.transformer import Transformer
 from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
+from test_torch import OWN
 
 pytestmark = [
     pytest.mark.gpu,
@@ -28,7 +28,7 @@ SHAPE = {"hidden": 64, "heads": 4, "layers": 3}  # heads of 16 columns, which pa
 WORST = 0.15  # of logits that spread over several, in bf16 of tiny random models
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN)
 def test_fp32_equals_transformers(family: str, checkpoint: Callable[..., Path]) -> None:
     """On the GPU as on the CPU: |difference| <= 1e-4."""
     folder = checkpoint(family, **SHAPE)
@@ -37,7 +37,7 @@ def test_fp32_equals_transformers(family: str, checkpoint: Callable[..., Path]) 
     np.testing.assert_allclose(ours, reference_logits(folder, PAIRS, 64), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN)
 def test_bf16_is_near_and_the_same_in_any_batch(family: str, checkpoint: Callable[..., Path]) -> None:
     """Packed, by graphs (from the second call on) or kernel by kernel, in any order: near fp32, and near itself."""
     folder = checkpoint(family, **SHAPE)

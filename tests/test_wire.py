@@ -12,10 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank.errors import CrossrankError
-from crossrank.wire import DIALECTS, Answer, Call, Dialect, Failure, Item, WireError
+from crossrank.wire import DIALECTS, SUPERSET, SUPERSET_V2, Answer, Call, Dialect, Failure, Item, WireError
+from crossrank.wire.cohere import check_known
+from crossrank.wire.contract import UnknownFieldError
+from crossrank.wire.vllm import parse_score_calls
 
 BODIES = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "data" / "wire").glob("*.json")}
 SCORED = ("relevance_score", "score", "logit")
+SPOKEN = {**DIALECTS, SUPERSET.name: SUPERSET, SUPERSET_V2.name: SUPERSET_V2}  # the last two by servers only
+every_spoken = pytest.mark.parametrize("dialect", SPOKEN.values(), ids=SPOKEN)
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -42,6 +47,7 @@ def calls(dialect: Dialect) -> st.SearchStrategy[Call]:
         "truncate": flags,
         "tokens_max": counts,
         "raw_scores": st.booleans(),
+        "priority": st.integers(0, 999),
     }
     carried = {name: possible[name] for name in dialect.calls}
     return st.builds(Call, query=text, documents=documents_of(dialect), **carried)
@@ -72,7 +78,7 @@ def failures(dialect: Dialect) -> st.SearchStrategy[Failure]:
     return st.builds(Failure, printable, **more)
 
 
-@every_dialect
+@every_spoken
 @pytest.mark.property
 def test_a_call_survives_the_wire(dialect: Dialect) -> None:
     """parse_call(dump_call(call)) is the call."""
@@ -84,7 +90,7 @@ def test_a_call_survives_the_wire(dialect: Dialect) -> None:
     law()
 
 
-@every_dialect
+@every_spoken
 @pytest.mark.property
 def test_an_answer_survives_the_wire(dialect: Dialect) -> None:
     """parse_ranking(dump_ranking(answer)) is the answer, each score with the same bits."""
@@ -96,7 +102,7 @@ def test_an_answer_survives_the_wire(dialect: Dialect) -> None:
     law()
 
 
-@every_dialect
+@every_spoken
 @pytest.mark.property
 def test_an_error_survives_the_wire(dialect: Dialect) -> None:
     """parse_error(dump_error(failure)) is the failure."""
@@ -108,7 +114,7 @@ def test_an_error_survives_the_wire(dialect: Dialect) -> None:
     law()
 
 
-@every_dialect
+@every_spoken
 @pytest.mark.property
 def test_whatever_comes_is_read_or_refused_in_words(dialect: Dialect) -> None:
     """Any JSON and any bytes give a value or a WireError, and an error body always gives a Failure."""
@@ -212,12 +218,111 @@ def test_texts_only_dialects_refuse_objects_by_index() -> None:
 
 @pytest.mark.parametrize("parse", [DIALECTS["vllm-score"].parse_call])
 @pytest.mark.parametrize(
-    "body", [b"{}", b'{"text_1": ["a", "b"], "text_2": ["c", "d"]}', b'{"text_1": [], "text_2": []}']
+    "body",
+    [
+        b"{}",
+        b'{"text_1": ["a", "b"], "text_2": ["c", "d"]}',
+        b'{"text_1": ["a", "b"], "text_2": ["c"]}',
+        b'{"text_1": [], "text_2": []}',
+    ],
 )
 def test_a_score_call_has_one_query(parse: Callable[[bytes], Call], body: bytes) -> None:
     """What is no one-query call is refused."""
     with pytest.raises(WireError):
         parse(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "queries"),
+    [
+        (b'{"text_1": "a", "text_2": "c"}', ("a",)),
+        (b'{"queries": "a", "documents": ["c", "d"]}', ("a",)),
+        (b'{"queries": ["a", "b"], "items": ["c", "d"]}', ("a", "b")),
+        (b'{"data_1": ["a", "b"], "data_2": ["c", "d"]}', ("a", "b")),
+    ],
+)
+def test_a_score_call_has_its_queries_under_any_name(body: bytes, queries: tuple[str, ...]) -> None:
+    """1:1, 1:N and N:N, in vLLM's four spellings."""
+    found, call = parse_score_calls(body)
+    assert found == queries
+    assert call.query == "a"
+    assert call.documents[0] == "c"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"top_k": 2}, {"top_n": 2}),
+        ({"top_k": 2, "top_n": 2}, {"top_n": 2}),
+        ({"top_n": 0}, {"top_n": None}),
+        ({"max_doc_length": 7}, {"tokens_max": 7}),
+        ({"truncation": False}, {"truncate": False}),
+        ({"truncate": False}, {"truncate": False}),
+        ({"truncate": "NONE"}, {"truncate": False}),
+        ({"truncate": "END"}, {"truncate": None}),
+        ({"parameters": {"truncate": "NONE"}}, {"truncate": False}),
+        ({"use_activation": False}, {"raw_scores": True}),
+        ({"rank_fields": ["text"]}, {"fields": None}),
+        ({"rank_fields": ["b", "a"]}, {"fields": ("b", "a")}),
+        ({"documents": "one"}, {"documents": ("one",)}),
+        ({"max_chunks_per_doc": 3, "user": "x", "relevant_spans": {"mode": "enabled"}}, {}),
+        (dict.fromkeys(["model", "top_n", "top_k", "rank_fields", "return_documents", "truncate", "priority"]), {}),
+    ],
+)
+def test_the_superset_reads_every_vendor_s_words(more: dict[str, Any], expected: dict[str, Any]) -> None:
+    """One thing has one meaning under any of its names; null is nothing; what is unknown is read past."""
+    call = SUPERSET.parse_call(json.dumps({"query": "q", "documents": ["a"], **more}).encode())
+    assert call == replace(Call("q", ("a",)), **expected)
+
+
+@pytest.mark.parametrize("more", [{"top_n": 1, "top_k": 2}, {"top_n": -1}, {"top_k": -1}, {"top_n": 1.5}])
+def test_the_superset_refuses_what_has_no_meaning(more: dict[str, Any]) -> None:
+    """Two different numbers of results, or none that can be."""
+    with pytest.raises(WireError, match="top_"):
+        SUPERSET.parse_call(json.dumps({"query": "q", "documents": ["a"], **more}).encode())
+
+
+@every_spoken
+def test_an_object_without_a_text_is_a_document(dialect: Dialect) -> None:
+    """An empty one, too, in calls and in answers; where texts are meant it is refused in words."""
+    for empty in ({}, {"multi_modal": None}):
+        body = json.dumps({"query": "q", "documents": [empty], "input": [empty], "texts": [empty]}).encode()
+        with suppress(WireError):
+            assert dialect.parse_call(body).documents == (empty,)
+        found = {"index": 0, "relevance_score": 1, "score": 1, "logit": 1, "document": empty, "input": empty}
+        answer = json.dumps({"version": 1, **{key: [found] for key in ("results", "data", "hits", "rankings")}})
+        with suppress(WireError):
+            dialect.parse_ranking(answer.encode())
+
+
+def test_no_results_are_an_error_in_cohere_s_second_version() -> None:
+    """Cohere refuses top_n 0, where vLLM means all."""
+    with pytest.raises(WireError, match="top_n"):
+        SUPERSET_V2.parse_call(b'{"query": "q", "documents": ["a"], "top_n": 0}')
+
+
+def test_the_superset_says_everything_twice_and_no_null() -> None:
+    """`results` with documents as objects that have a text, `data` with them as they were sent; nothing is null."""
+    items = (Item(1, 0.5, {"title": "t", "content": "c"}), Item(0, 0.25, "a"), Item(2, 0.125))
+    body = SUPERSET_V2.dump_ranking(Answer(items, None, None, 7, 1))
+    assert b"null" not in body
+    said = json.loads(body)
+    assert [item.get("document") for item in said["results"]] == [
+        {"title": "t", "content": "c", "text": "c"},
+        {"text": "a"},
+        None,
+    ]
+    assert [item.get("document") for item in said["data"]] == [{"title": "t", "content": "c"}, "a", None]
+    assert said["meta"]["billed_units"] == {"search_units": 1}
+    assert said["meta"]["api_version"] == {"version": "2", "is_experimental": False}
+    assert said["usage"] == {"total_tokens": 7, "prompt_tokens": 7, "rerank_units": 1}
+
+
+def test_a_field_that_cohere_does_not_know_is_named_in_its_words() -> None:
+    """What both versions have passes."""
+    check_known(b'{"query": "q", "documents": [], "top_n": 1, "priority": 3, "rank_fields": []}')
+    with pytest.raises(UnknownFieldError, match="unknown field: parameter 'top_k' is not a valid field"):
+        check_known(b'{"query": "q", "documents": [], "top_k": 1}')
 
 
 def test_a_later_version_of_our_own_answer_is_refused() -> None:

@@ -37,6 +37,27 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
         "nncf==3.4.0",
         "numpy==2.4.6",
     ),
+    "fastapi": (
+        TORCH,
+        "sentence-transformers==6.2.0",
+        "transformers==5.23.0",
+        "tokenizers==0.23.3",
+        "numpy==2.4.6",
+        "fastapi",
+        "uvicorn==0.54.0",
+    ),
+    # Quiet since 2025: its own extras pull in what its code no longer runs with.
+    # Quiet since 2025, so held to what there was then.
+    "infinity": (
+        TORCH,
+        "infinity_emb[server]==0.0.77",
+        "sentence-transformers<4",
+        "transformers<4.50",
+        "optimum<1.25",
+        "numpy<2",
+        "einops",
+        "click<8.2",
+    ),
     "onnxruntime": ("onnxruntime==1.31.1", "onnx==1.23.2", "tokenizers==0.23.3", "numpy==2.4.6"),
     "openvino": ("openvino==2026.4.1", "nncf==3.4.0", "tokenizers==0.23.3", "numpy==2.4.6"),
 }

@@ -49,6 +49,7 @@ inline vec load(const Value* p) {
 #include "convert.inl"
 #include "norm.inl"
 #include "window.inl"
+#include "mix.inl"
 #include "amx_attention.inl"
 #include "amx_dense.inl"
 

@@ -31,18 +31,16 @@ struct Int8 {
 #undef CROSSRANK_DOT
 };
 
-constexpr float int8_most = 127.0f, int8_steps = 254.0f;
-
 template <class Kind>
 inline int steps_of(int in) {
     return (in + Kind::depth - 1) / Kind::depth;
 }
 
 // A block: the weights of 32 columns, step by step, two tiles a step; then, in int8, for each column
-// its scale and the sum of its weights.
+// its scale.
 template <class Kind>
 size_t block_bytes(int in) {
-    return steps_of<Kind>(in) * 2 * tile_bytes + (Kind::quantised ? 2 * panel * sizeof(float) : 0);
+    return steps_of<Kind>(in) * 2 * tile_bytes + (Kind::quantised ? panel * sizeof(float) : 0);
 }
 
 inline uint16_t to_bfloat(float v) {
@@ -52,123 +50,105 @@ inline uint16_t to_bfloat(float v) {
     return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-template <class Kind, class T>
-void pack_weights(const T* weights, int out, int in, char* blocks) {
+// Where the weight of depth k and column c of a block is.
+template <class Kind>
+inline size_t place_of(int k, int c) {
     constexpr int group = 4 / sizeof(typename Kind::Weight);  // of a column, side by side in a tile
-    const int steps = steps_of<Kind>(in);
-    for (int first = 0; first < out; first += panel, blocks += block_bytes<Kind>(in)) {
-        const int columns = out - first < panel ? out - first : panel;
-        auto* tiles = reinterpret_cast<typename Kind::Weight*>(blocks);
-        auto* scales = reinterpret_cast<float*>(blocks + steps * 2 * tile_bytes);
-        __builtin_memset(blocks, 0, block_bytes<Kind>(in));
-        for (int c = 0; c < columns; ++c) {
-            const T* row = weights + size_t(first + c) * in;
-            float most = 0;
-            int sum = 0;
-            if constexpr (Kind::quantised) {
-                for (int k = 0; k < in; ++k) {
-                    const float size = __builtin_fabsf(to_float(row[k]));
-                    most = size > most || size != size ? size : most;  // a NaN spreads
-                }
-                scales[c] = most / int8_most;
-            }
-            for (int k = 0; k < in; ++k) {
-                const int step = k / Kind::depth, within = k % Kind::depth;
-                const size_t at = (size_t(step) * 2 + c / lanes) * tile_bytes / sizeof(*tiles) +
-                                  (within / group * lanes + c % lanes) * group + within % group;
-                const float w = to_float(row[k]);
-                if constexpr (Kind::quantised) {
-                    tiles[at] = most > 0 ? int8_t(__builtin_rintf(w * (int8_most / most))) : int8_t(0);
-                    sum += tiles[at];
-                } else {
-                    tiles[at] = to_bfloat(w);
-                }
-            }
-            if constexpr (Kind::quantised) scales[panel + c] = float(sum) * scales[c];
-        }
+    constexpr size_t tile = tile_bytes / sizeof(typename Kind::Weight);
+    const int step = k / Kind::depth, within = k % Kind::depth;
+    return (size_t(step) * 2 + c / lanes) * tile + (within / group * lanes + c % lanes) * group +
+           within % group;
+}
+
+template <class T>
+inline void pack_column(Bf16, const T* weights, int in, int c, char* block, float*) {
+    auto* const tiles = reinterpret_cast<Bf16::Weight*>(block);
+    for (int k = 0; k < in; ++k) tiles[place_of<Bf16>(k, c)] = to_bfloat(to_float(weights[k]));
+}
+
+// The nearest integers to 64 numbers times `factor`.
+inline void store_int8(int8_t* p, const float* numbers, vec factor) {
+    const auto integers = [&](int i) {
+        return _mm512_cvtps_epi32(half_of(load(numbers + i * lanes) * factor));
+    };
+    const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(integers(0), integers(1)),
+                                              _mm512_packs_epi32(integers(2), integers(3)));
+    // Four numbers of each vector lie side by side.
+    const __m512i order =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, packed));
+}
+
+template <class T>
+inline void pack_column(Int8, const T* weights, int in, int c, char* block, float* mixed) {
+    const float most = mix_weights(weights, in, mixed);
+    const vec factor = splat(factor_to_int8(most));
+    auto* const tiles = reinterpret_cast<Int8::Weight*>(block);
+    for (int k = 0; k < depth_of(in); k += depth_step) {
+        Int8::Weight integers[depth_step];
+        store_int8(integers, mixed + k, factor);
+        for (int i = 0; i < depth_step; ++i) tiles[place_of<Int8>(k + i, c)] = integers[i];
     }
+    auto* const scales = reinterpret_cast<float*>(block + steps_of<Int8>(in) * 2 * tile_bytes);
+    scales[c] = most / most_int8 / mixed_by(in);
+}
+
+template <class Kind, class T>
+void pack_weights(const T* weights, int out, int in, char* blocks, float* row) {
+    __builtin_memset(blocks, 0, round_up(out, panel) / panel * block_bytes<Kind>(in));
+    for (int c = 0; c < out; ++c)
+        pack_column(Kind(), weights + size_t(c) * in, in, c % panel,
+                    blocks + c / panel * block_bytes<Kind>(in), row);
 }
 
 template <class Kind>
-void pack(const void* weights, DType dtype, int out, int in, void* blocks) {
+void pack(const void* weights, DType dtype, int out, int in, void* blocks, float* row) {
     char* to = static_cast<char*>(blocks);
     switch (dtype) {
         case DType::f32:
-            return pack_weights<Kind>(static_cast<const float*>(weights), out, in, to);
+            return pack_weights<Kind>(static_cast<const float*>(weights), out, in, to, row);
         case DType::f16:
-            return pack_weights<Kind>(static_cast<const Half*>(weights), out, in, to);
+            return pack_weights<Kind>(static_cast<const Half*>(weights), out, in, to, row);
         case DType::bf16:
-            return pack_weights<Kind>(static_cast<const Bfloat*>(weights), out, in, to);
+            return pack_weights<Kind>(static_cast<const Bfloat*>(weights), out, in, to, row);
     }
 }
 
-// Rows as the tiles read them. In int8 each row has a scale and a centre of its own.
+// Rows as the tiles read them. In int8 each row has a scale of its own.
 struct Operand {
     const char* data;
     size_t stride;  // bytes
     const float* scales;
-    const float* centres;
 };
 
-inline size_t int8_stride(int in) { return round_up(in, 64) + 64; }
+inline size_t int8_stride(int in) { return depth_of(in) + 64; }
 
+// In int8: the scales, one row of floats, and the rows.
 template <class Kind>
 size_t dense_scratch(int rows, int in) {
     if (!Kind::quantised) return 0;
-    return round_up(rows + tile_rows, lanes) * (int8_stride(in) + 2 * sizeof(float));
+    return round_up(rows + tile_rows, lanes) * (int8_stride(in) + sizeof(float)) +
+           depth_of(in) * sizeof(float);
 }
 
 inline Operand operand_of(Bf16, Values x, int, int, void*) {
-    return {static_cast<const char*>(x.data), x.stride * sizeof(Value), nullptr, nullptr};
+    return {static_cast<const char*>(x.data), x.stride * sizeof(Value), nullptr};
 }
 
-inline float float_of_high_bits(uint32_t bits) {
-    bits <<= 16;
-    float v;
-    __builtin_memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-// From the lowest number of the row (or 0) to its highest (or 0): the middle of that range is taken
-// out, so that a row that leans to one side, as after a GELU, has all steps of an int8.
 inline Operand operand_of(Int8, Values x, int rows, int in, void* scratch) {
-    const size_t stride = int8_stride(in), padded = round_up(in, 64);
-    const size_t count = round_up(rows + tile_rows, lanes);
-    float* scales = static_cast<float*>(scratch);
-    float* centres = scales + count;
-    char* to = reinterpret_cast<char*>(centres + count);
+    const size_t stride = int8_stride(in);
+    float* const scales = static_cast<float*>(scratch);
+    float* const mixed = scales + round_up(rows + tile_rows, lanes);
+    int8_t* const to = reinterpret_cast<int8_t*>(mixed + depth_of(in));
     for (int r = 0; r < rows; ++r) {
         const Value* row = static_cast<const Value*>(x.data) + r * x.stride;
-        // By their bits: as signed integers those of the highest number are the largest, as unsigned
-        // ones those of the lowest below 0; a NaN is beyond both.
-        __m512i high = _mm512_setzero_si512(), low = high;
-        for (int c = 0; c < in; c += 2 * lanes) {
-            const int kept = in - c < 2 * lanes ? in - c : 2 * lanes;
-            const __mmask32 mask = __mmask32((uint64_t(1) << kept) - 1);
-            const __m512i v = _mm512_maskz_loadu_epi16(mask, row + c);
-            high = _mm512_max_epi16(high, v);
-            low = _mm512_max_epu16(low, v);
-        }
-        const __m512i low_pairs = _mm512_max_epu32(_mm512_srli_epi32(low, 16),
-                                                   _mm512_and_si512(low, _mm512_set1_epi32(0xffff)));
-        const __m512i high_pairs = _mm512_max_epu32(
-            _mm512_srli_epi32(high, 16), _mm512_and_si512(high, _mm512_set1_epi32(0xffff)));
-        const uint32_t lowest_bits = _mm512_reduce_max_epu32(low_pairs);
-        const float lowest = lowest_bits >= 0x8000 ? float_of_high_bits(lowest_bits) : 0.0f;
-        const float range = float_of_high_bits(_mm512_reduce_max_epu32(high_pairs)) - lowest;
-        scales[r] = range / int8_steps;
-        centres[r] = lowest + 0.5f * range;
-        const vec factor = splat(range > 0 ? int8_steps / range : 0.0f), centre = splat(centres[r]);
-        char* out = to + r * stride;
-        for (size_t c = 0; c < padded; c += lanes) {
-            const vec v = int(c) < in ? load(row + c) - centre : vec{};
-            const __m512i q = _mm512_cvtps_epi32(half_of(v * factor));
-            const int kept = in - int(c);
-            const __mmask16 mask = kept >= lanes ? 0xffff : kept <= 0 ? 0 : (1u << kept) - 1;
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c), _mm512_maskz_cvtsepi32_epi8(mask, q));
-        }
+        const float most = mix(in, [&](int c) { return load(row + c); }, mixed);
+        scales[r] = most / most_int8;
+        const vec factor = splat(factor_to_int8(most));
+        for (int c = 0; c < depth_of(in); c += depth_step)
+            store_int8(to + r * stride + c, mixed + c, factor);
     }
-    return {to, stride, scales, centres};
+    return {reinterpret_cast<const char*>(to), stride, scales};
 }
 
 // GELU through Phi(x) = 1/2 + x p(x^2) on [-4.5, 4.5]: a minimax polynomial. The error is below
@@ -195,7 +175,6 @@ struct Ending {
     const float* sums;
     const float* column_scales;
     const float* row_scales;
-    const float* row_centres;
     const float* bias;
     int row, column;
     int count;  // of rows that were multiplied: a tile or two
@@ -203,12 +182,10 @@ struct Ending {
 
     vec at(int r, int half) const {
         const float* sum = sums + r * panel + half * lanes;
-        vec rest = load(bias + half * lanes);
-        if constexpr (!Kind::quantised) return load(sum) + rest;
-        const float* scales = column_scales + half * lanes;
-        rest = load(scales + panel) * splat(row_centres[row + r]) + rest;
-        const vec whole = (vec)_mm512_cvtepi32_ps(_mm512_loadu_si512(sum));
-        return whole * (load(scales) * splat(row_scales[row + r])) + rest;
+        const vec start = load(bias + half * lanes);
+        if constexpr (!Kind::quantised) return load(sum) + start;
+        const vec scale = load(column_scales + half * lanes) * splat(row_scales[row + r]);
+        return (vec)_mm512_cvtepi32_ps(_mm512_loadu_si512(sum)) * scale + start;
     }
 
     void rows(int from, int to) const {
@@ -221,7 +198,7 @@ inline void multiply(Operand x, int rows, Packed w, Finish finish) {
     alignas(64) float sums[2][tile_rows * panel];
     const int steps = steps_of<Kind>(w.in);
     const int share = (tile_rows + steps - 1) / steps;  // rows of the last block finished in a step
-    Ending<Kind, Finish> ending{nullptr, nullptr, x.scales, x.centres, w.bias, 0, 0, 0, finish};
+    Ending<Kind, Finish> ending{nullptr, nullptr, x.scales, w.bias, 0, 0, 0, finish};
     int side = 0;
     __asm__ volatile("" ::: "memory");  // tile loads do not tell the compiler what they read
     for (int column = 0; column < w.out; column += panel) {

@@ -50,7 +50,7 @@ inline void multiply(Values x, int rows, Packed w, float* y, size_t ldy, Finish 
     }
 }
 
-void pack(const void* weights, DType dtype, int out, int in, void* blocks) {
+void pack(const void* weights, DType dtype, int out, int in, void* blocks, float*) {
     float* panels = static_cast<float*>(blocks);
     switch (dtype) {
         case DType::f32:

@@ -3,15 +3,12 @@
 //
 //   Digit, Weight   what rows and weights are kept as
 //   digit_offset    what a Digit is above its integer, where the multiplication wants no signs
-//   group_of(in)    of how many columns of x the weights lie side by side; it divides depth_of(in)
+//   group_of(in)    of how many numbers of a row the weights lie side by side; divides depth_of(in)
 //   nearest(v)      the nearest integers, ties to even
 //   multiply_digits a tile of sums: digits times weights, on top of what each column starts from
 //
-// Weights are -127 to 127 of the largest magnitude of their column. A row is taken from its lowest
-// number (or 0) to its highest (or 0), and the middle of that range is taken out first, so that one
-// that leans to one side, as after a GELU, has all steps; it comes back as a multiple of the sum of
-// a column's weights. Integers add up exactly, so every instruction set has the same sums, whatever
-// their order.
+// Rows and columns are mixed (mix.inl), and then -127 to 127 of their largest magnitude. Integers
+// add up exactly, so every instruction set has the same sums, whatever their order.
 
 namespace crossrank {
 namespace {
@@ -29,64 +26,43 @@ using Value = float;
 inline vec value_gelu(vec x) { return gelu(x); }
 
 #include "values.inl"
-
-constexpr float most_int8 = 127.0f, steps_int8 = 254.0f;
-constexpr int depth_step = 64;  // columns of x are rounded up to so many; their weights are zero
+#include "mix.inl"
 
 typedef Digit digits __attribute__((vector_size(lanes * sizeof(Digit))));
 
-inline int depth_of(int in) { return int(round_up(in, depth_step)); }
-
 // An odd number of cache lines, so that the rows of a tile do not compete for the same cache sets.
 inline size_t digit_stride(int in) {
-    return (round_up(in * sizeof(Digit), 64) | 64) / sizeof(Digit);
+    return (depth_of(in) * sizeof(Digit) | 64) / sizeof(Digit);
 }
 
-// For each panel of columns: the weights, what their integer sums start from, the scales, and the
-// weights added up.
+// For each panel of columns: the weights, what their integer sums start from, and the scales.
 inline size_t panel_weights(int in) { return size_t(depth_of(in)) * panel * sizeof(Weight); }
 
-inline size_t panel_bytes(int in) { return panel_weights(in) + panel * 3 * sizeof(float); }
+inline size_t panel_bytes(int in) { return panel_weights(in) + panel * 2 * sizeof(float); }
 
 size_t block_bytes(int in) { return column_padding / panel * panel_bytes(in); }
 
-// The largest magnitude, by its bits: they are ordered like the numbers, and those of a NaN are
-// above all others.
-inline uint32_t larger_bits(uint32_t most, float v) {
-    uint32_t magnitude;
-    __builtin_memcpy(&magnitude, &v, sizeof magnitude);
-    magnitude &= 0x7fffffff;
-    return magnitude > most ? magnitude : most;
-}
-
-inline float factor_to_int8(float most) { return most > 0 ? most_int8 / most : 0.0f; }
-
 template <class T>
 void pack_column(const T* weights, int in, int c, Weight* to, int32_t* start, float* scale,
-                 float* added) {
-    uint32_t most = 0;
-    for (int k = 0; k < in; ++k) most = larger_bits(most, to_float(weights[k]));
-    const vec factor = splat(factor_to_int8(as_float(most)));
+                 float* mixed) {
+    const float most = mix_weights(weights, in, mixed);
+    const vec factor = splat(factor_to_int8(most));
     const int group = group_of(in);
     int32_t sum = 0;
-    for (int k = 0; k < in; k += lanes) {
-        const int count = in - k < lanes ? in - k : lanes;
-        float floats[lanes] = {};
-        for (int i = 0; i < count; ++i) floats[i] = to_float(weights[k + i]);
-        const ivec integers = nearest(load(floats) * factor);
-        for (int i = 0; i < count; ++i) {
+    for (int k = 0; k < depth_of(in); k += lanes) {
+        const ivec integers = nearest(load(mixed + k) * factor);
+        for (int i = 0; i < lanes; ++i) {
             const int at = k + i, which = at / group;
             to[(size_t(which) * panel + c) * group + (at - which * group)] = Weight(integers[i]);
             sum += Weight(integers[i]);
         }
     }
     *start = -digit_offset * sum;
-    *scale = as_float(most) / most_int8;
-    *added = float(sum) * *scale;
+    *scale = most / most_int8 / mixed_by(in);
 }
 
 template <class T>
-void pack_weights(const T* weights, int out, int in, char* panels) {
+void pack_weights(const T* weights, int out, int in, char* panels, float* mixed) {
     const size_t bytes = panel_bytes(in);
     __builtin_memset(panels, 0, round_up(out, column_padding) / panel * bytes);
     for (int c = 0; c < out; ++c) {
@@ -95,71 +71,52 @@ void pack_weights(const T* weights, int out, int in, char* panels) {
         float* scales = reinterpret_cast<float*>(start + panel);
         const int at = c % panel;
         pack_column(weights + size_t(c) * in, in, at, reinterpret_cast<Weight*>(to), start + at,
-                    scales + at, scales + panel + at);
+                    scales + at, mixed);
     }
 }
 
-void pack(const void* weights, DType dtype, int out, int in, void* blocks) {
+void pack(const void* weights, DType dtype, int out, int in, void* blocks, float* row) {
     char* panels = static_cast<char*>(blocks);
     switch (dtype) {
         case DType::f32:
-            return pack_weights(static_cast<const float*>(weights), out, in, panels);
+            return pack_weights(static_cast<const float*>(weights), out, in, panels, row);
         case DType::f16:
-            return pack_weights(static_cast<const Half*>(weights), out, in, panels);
+            return pack_weights(static_cast<const Half*>(weights), out, in, panels, row);
         case DType::bf16:
-            return pack_weights(static_cast<const Bfloat*>(weights), out, in, panels);
+            return pack_weights(static_cast<const Bfloat*>(weights), out, in, panels, row);
     }
 }
 
+// The digits and the scale of each row, and one row of floats.
 size_t dense_scratch(int rows, int in) {
-    return round_up(rows, tile_rows) * (digit_stride(in) * sizeof(Digit) + 2 * sizeof(float));
+    return round_up(rows, tile_rows) * (digit_stride(in) * sizeof(Digit) + sizeof(float)) +
+           depth_of(in) * sizeof(float);
 }
 
 struct Digits {
     const Digit* data;
     size_t stride;
     const float* scales;
-    const float* centres;
 };
 
-// The lowest and the highest of n numbers and 0; a NaN if one of them is.
-inline void range_of(const float* row, int n, float* lowest, float* highest) {
-    vec low = {}, high = {}, wrong = {};
-    const auto widen = [&](vec v) {
-        low = smaller(low, v);
-        high = larger(high, v);
-        wrong += v - v;  // 0, or the NaN that an infinity and a NaN make
-    };
-    int c = 0;
-    for (; c + lanes <= n; c += lanes) widen(load(row + c));
-    if (c < n) widen(columns_below(c, n) ? load(row + c) : vec{});
-    const float spread = sum(wrong);
-    *lowest = reduce(low, [](vec a, vec b) { return smaller(a, b); }) + spread;
-    *highest = maximum(high) + spread;
-}
-
-// What lies past column n may be anything: it meets weights that are zero.
 Digits quantise(Values x, int rows, int n, void* scratch) {
     Digit* const data = static_cast<Digit*>(scratch);
     const size_t stride = digit_stride(n), count = round_up(rows, tile_rows);
-    float* scales = reinterpret_cast<float*>(data + count * stride);
-    float* centres = scales + count;
+    float* const scales = reinterpret_cast<float*>(data + count * stride);
+    float* const mixed = scales + count;
     for (int r = 0; r < rows; ++r) {
         const float* row = static_cast<const float*>(x.data) + r * x.stride;
-        float lowest, highest;
-        range_of(row, n, &lowest, &highest);
-        const float range = highest - lowest;
-        scales[r] = range / steps_int8;
-        centres[r] = lowest + 0.5f * range;
-        const vec factor = splat(range > 0 ? steps_int8 / range : 0.0f), centre = splat(centres[r]);
+        const float most = mix(n, [&](int c) { return load(row + c); }, mixed);
+        scales[r] = most / most_int8;
+        const vec factor = splat(factor_to_int8(most));
         Digit* to = data + r * stride;
-        for (int c = 0; c < n; c += lanes) {
-            const ivec integers = nearest((load(row + c) - centre) * factor) + digit_offset;
+        for (int c = 0; c < depth_of(n); c += lanes) {
+            const ivec integers = nearest(load(mixed + c) * factor) + digit_offset;
             const digits narrow = __builtin_convertvector(integers, digits);
             __builtin_memcpy(to + c, &narrow, sizeof narrow);
         }
     }
-    return {data, stride, scales, centres};
+    return {data, stride, scales};
 }
 
 // finish(where, x W^T + b) for each vector of the result, while its tile is in the nearest cache.
@@ -179,10 +136,8 @@ inline void multiply(Digits x, int rows, Packed w, float* y, size_t ldy, Finish 
                     ivec sums;
                     __builtin_memcpy(&sums, tile + r * panel + c, sizeof sums);
                     const vec scale = load(scales + c) * x.scales[row + r];
-                    const vec rest = load(scales + panel + c) * x.centres[row + r] +
-                                     load(w.bias + column + c);
                     finish(y + (row + r) * ldy + column + c,
-                           __builtin_convertvector(sums, vec) * scale + rest);
+                           __builtin_convertvector(sums, vec) * scale + load(w.bias + column + c));
                 }
         }
     }

@@ -18,6 +18,9 @@ enum class Activation { none, gelu, gelu_tanh, relu, tanh };
 // columns of a dense layer are packed in blocks of as many.
 constexpr std::size_t column_padding = 32;
 
+// The depth of a product, which is a row of x or of W, is filled up to so much where kernels need it.
+constexpr std::size_t row_padding = 64;
+
 // Row-major floats: the residual stream. The memory holds whole tiles of rows, of columns up to
 // column_padding; what lies past the last row or column is computed along and never looked at.
 struct Rows {
@@ -71,9 +74,9 @@ struct Kernels {
     int tile_rows;  // rows computed together: buffers hold a multiple of it
 
     // Bytes of one packed block of column_padding columns, and the packing of [out, in] weights
-    // into ceil(out / column_padding) of them.
+    // into ceil(out / column_padding) of them. `row` has room for `in` floats, padded to row_padding.
     std::size_t (*block_bytes)(int in);
-    void (*pack)(const void* weights, DType dtype, int out, int in, void* blocks);
+    void (*pack)(const void* weights, DType dtype, int out, int in, void* blocks, float* row);
 
     // dst += float(src).
     void (*add_row)(const void* src, DType dtype, int n, float* dst);

@@ -16,7 +16,7 @@ using Digit = int16_t;
 using Weight = int16_t;
 constexpr int digit_offset = 0;
 
-inline int group_of(int in) { return int(round_up(in, 64)); }  // each column by itself
+inline int group_of(int in) { return int(round_up(in, row_padding)); }  // each column by itself
 
 // NOTE: the product that comes in must be rounded, as it is elsewhere, and not be contracted with
 // the addition; so it goes through memory.

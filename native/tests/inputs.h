@@ -19,11 +19,6 @@ inline void fill(float* p, std::size_t n, float scale = 1) {
     for (std::size_t i = 0; i < n; ++i) p[i] = uniform(generator);
 }
 
-// Numbers that int8 has to round from halfway, or from one bit beside it.
-inline void fill_with_ties(float* p, int n, float most) {
-    for (int i = 0; i < n; ++i) p[i] = (float(i % 126) - 62.5f) * most / 127.0f;
-    p[0] = most;
-}
 
 // To nearest, ties to even. No NaNs here.
 inline std::uint16_t bfloat_of(float v) {
@@ -99,7 +94,8 @@ struct Layered {
           bias(round_up(out, column_padding)),
           in(in),
           out(out) {
-        k.pack(weights.data(), DType::f32, out, in, blocks.data());
+        const Floats row(round_up(in, row_padding));
+        k.pack(weights.data(), DType::f32, out, in, blocks.data(), row.data());
         fill(bias.data(), out);
     }
     Packed packed() const { return {blocks.data(), bias.data(), in, out}; }
@@ -110,38 +106,58 @@ struct Layered {
     int in, out;
 };
 
-// n numbers as the precision computes with them: in int8 times `scale`, which each row of x and each
-// row of W has, on top of `centre`, which rows of x have.
+// In int8 both sides of a product are mixed first: of four numbers each becomes the sum of the others
+// less itself, over the quarters of each 64 and then over those of the whole.
+inline void mix_quarters(float* x, std::size_t n) {
+    const std::size_t quarter = n / 4;
+    for (std::size_t i = 0; i < quarter; ++i) {
+        float &a = x[i], &b = x[i + quarter], &c = x[i + 2 * quarter], &d = x[i + 3 * quarter];
+        const float ab = a + b, cd = c + d, less_b = a - b, less_d = c - d;
+        a = cd - less_b;
+        b = cd + less_b;
+        c = ab - less_d;
+        d = ab + less_d;
+    }
+}
+
+inline std::vector<float> mixed(std::vector<float> x) {
+    x.resize(round_up(x.size(), 64));
+    for (std::size_t first = 0; first < x.size(); first += 64) mix_quarters(&x[first], 64);
+    if (x.size() > 64) mix_quarters(x.data(), x.size());
+    return x;
+}
+
+// Numbers that int8 has to round from halfway, or from one bit beside it: mixing twice is scaling.
+inline void fill_with_ties(float* p, int n, float most) {
+    std::vector<float> ties(n);
+    for (int i = 0; i < n; ++i) ties[i] = (float(i % 126) - 62.5f) * most / 127.0f;
+    ties[0] = most;
+    ties = mixed(std::move(ties));
+    for (int i = 0; i < n; ++i) p[i] = ties[i] / (n > 64 ? 16 : 4);
+}
+
+// n numbers as the precision computes with them: in int8 they are mixed, and integers times a scale.
 struct Operand {
-    Operand(const std::string& precision, const float* x, int n, bool centred = false)
-        : numbers(x, x + n) {
+    Operand(const std::string& precision, const float* x, int n) : numbers(x, x + n) {
         if (precision == "bf16")
             for (float& v : numbers) v = float_of(bfloat_of(v));
         if (precision != "int8") return;
-        float low = 0, high = 0;
-        for (float v : numbers) {
-            low = std::min(low, v);
-            high = std::max(high, v);
-        }
-        if (!centred) low = -(high = std::max(high, -low));
-        const float range = centred ? high - low : high, steps = centred ? 254.0f : 127.0f;
-        scale = range / steps;
-        centre = centred ? low + 0.5f * range : 0.0f;
-        const float factor = range > 0 ? steps / range : 0.0f;
-        for (float& v : numbers) v = std::nearbyint((v - centre) * factor);
+        numbers = mixed(std::move(numbers));
+        float most = 0;
+        for (float v : numbers) most = std::max(most, std::abs(v));
+        const float factor = most > 0 ? 127.0f / most : 0.0f;
+        for (float& v : numbers) v = std::nearbyint(v * factor);
+        scale = most / 127.0f / (n > 64 ? 4 : 2);
     }
 
-    // With an operand that has no centre.
     double dot(const Operand& other) const {
         double sum = 0;
-        for (std::size_t i = 0; i < numbers.size(); ++i)
-            sum += (double(numbers[i]) * scale + centre) * other.numbers[i];
-        return sum * other.scale;
+        for (std::size_t i = 0; i < numbers.size(); ++i) sum += double(numbers[i]) * other.numbers[i];
+        return sum * scale * other.scale;
     }
 
     std::vector<float> numbers;
     double scale = 1;
-    float centre = 0;
 };
 
 }  // namespace crossrank

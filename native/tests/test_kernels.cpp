@@ -84,7 +84,7 @@ void test_dense(const Subject& k, int rows, int in, int out, Activation activati
     for (int c = 0; c < out; ++c) columns.emplace_back(k.precision, &layer.weights[c * in], in);
     for (int r = 0; r < rows; ++r) {
         for (int c = 0; c < in; ++c) row[c] = x.at(r, c);
-        const Operand operand(k.precision, row.data(), in, true);
+        const Operand operand(k.precision, row.data(), in);
         for (int c = 0; c < out; ++c) {
             const double product = operand.dot(columns[c]) + layer.bias.data()[c];
             const double tolerance = exact ? 2e-6 * (1 + std::abs(product))
@@ -95,6 +95,25 @@ void test_dense(const Subject& k, int rows, int in, int out, Activation activati
             check(k, "dense_add", sum.at(r, c), product + residual[r * sum.stride + c], tolerance);
         }
     }
+}
+
+// Rows with one number that is fifty times the others, against the product of what was given: the
+// error is 0.4 in int8, and 1.3 where that number leaves the others only a few steps.
+void test_large_number(const Subject& k) {
+    const int rows = 7, in = 384, out = 64;
+    const Layered layer(k, random_weights(out, in), out, in);
+    ValueMatrix x(k, rows, in), y(k, rows, out);
+    for (int r = 0; r < rows; ++r) x.set(r, 50 * r + 5, r % 2 ? 50 : -50);
+    Block scratch(k.dense_scratch(rows, in));
+    k.dense(x.values(), rows, layer.packed(), Activation::none, y.values(), scratch.data());
+    double squares = 0;
+    for (int r = 0; r < rows; ++r)
+        for (int c = 0; c < out; ++c) {
+            double product = layer.bias.data()[c];
+            for (int i = 0; i < in; ++i) product += double(x.at(r, i)) * layer.weights[c * in + i];
+            squares += std::pow(y.at(r, c) - product, 2);
+        }
+    check(k, "close where a number is large", std::sqrt(squares / (rows * out)) < 0.5);
 }
 
 // Through a layer of one weight, 1, and one bias, 0.
@@ -335,10 +354,11 @@ void test_conversion(const Subject& k) {
 
 void test(const Subject& k) {
     for (int rows : {1, 5, 12, 13, 37})
-        for (int in : {1, 7, 20, 64, 96, 385})
+        for (int in : {1, 7, 20, 64, 128, 385})
             for (int out : {1, 8, 31, 32, 33, 100})
                 test_dense(k, rows, in, out, Activation((rows + in) % 5));
     test_dense(k, 40, 1537, 64, Activation::none);
+    test_large_number(k);
     for (Activation a : activations) test_activation(k, a);
     for (int dim : {8, 12, 20, 32, 33, 64, 80, 128}) {
         for (int length : {1, 2, 11, 12, 13, 16, 17, 31, 32, 33, 65, 130})

@@ -4,6 +4,7 @@ It knows futures; not what they give.
 """
 
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -13,7 +14,10 @@ T = TypeVar("T")
 
 
 async def settled(
-    future: "Future[T]", deadline: float | None, expire: Callable[[], None], clock: Callable[[], float]
+    future: "Future[T]",
+    deadline: float | None = None,
+    expire: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> T:
     """The future's result; cancelling whoever waits cancels the future.
 

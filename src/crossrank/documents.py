@@ -3,25 +3,22 @@
 It knows no tokens, models or JSON dialects. The caller's objects are never changed and come back by identity.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-import yaml
 
 from crossrank.errors import ArgumentTypeError, DocumentError
+from crossrank.fields import select
+from crossrank.rendering import dump
 from crossrank.types import Document
 
 TEXT_FIELDS = ("text", "content", "page_content")  # of a mapping, in order of preference
 TEXT_ATTRIBUTES = ("text", "page_content", "content")  # of an object
 NESTING_MAX = 32  # levels of a structured document
 SCALARS = (type(None), str, bool, int, float, date, datetime)
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML would write escapes
-TEXT = "tag:yaml.org,2002:str"
-TRAILING = re.compile(r" +\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ def as_documents(documents: Sequence[Document], fields: Sequence[str] | None = N
 
     Raises:
         ArgumentTypeError: `documents` is no sequence of documents; an item is None, a number or of no known shape.
-        DocumentError: a mapping lacks a field of `fields`, or cannot be rendered.
+        DocumentError: a mapping lacks a field of `fields` (see `crossrank.fields`), or cannot be rendered.
     """
     check_fields(fields)
     return [
@@ -102,13 +99,7 @@ def _checked(text: str, name: str) -> str:
 
 def _text_of_mapping(document: Mapping[str, Any], name: str, fields: Sequence[str] | None) -> str:
     if fields is not None:
-        missing = [field for field in fields if field not in document]
-        if missing:
-            raise DocumentError(
-                f"{name} has no field {', '.join(map(repr, missing))}; "
-                f"its fields are: {', '.join(map(repr, document)) or '(none)'}"
-            )
-        return render({field: document[field] for field in fields}, name)
+        return render(select(document, fields, name), name)
     for field in TEXT_FIELDS:
         if isinstance(document.get(field), str):
             return str(document[field])
@@ -117,37 +108,11 @@ def _text_of_mapping(document: Mapping[str, Any], name: str, fields: Sequence[st
 
 def render(document: Mapping[str, Any], name: str = "the document") -> str:
     """A structured document as YAML: one `field: value` a line, in the mapping's own order."""
+    plain = _plain(document, name)
     try:
-        text = yaml.dump(
-            _plain(document, name),
-            Dumper=_Dumper,
-            sort_keys=False,
-            allow_unicode=True,
-            default_flow_style=False,
-            width=2**31,  # a value stays on its line: line breaks of ours would only cost tokens
-        )
-    except yaml.YAMLError as exc:
+        return dump(plain)
+    except ValueError as exc:  # a number of thousands of digits, which Python does not write
         raise DocumentError(f"{name} cannot be rendered as YAML: {exc}") from exc
-    return str(text).rstrip("\n")
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML without anchors: `&id001` and `*id001` would be noise to a model."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Lines as they are; quotes only where YAML needs them, and never escapes, which a model would read."""
-    text = TRAILING.sub("\n", CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))).strip()
-    resolve: Any = dumper.resolve
-    plain = dumper.analyze_scalar(text).allow_block_plain and resolve(yaml.ScalarNode, text, (True, False)) == TEXT
-    block = "\n" in text or ("'" in text and not plain)  # in quotes, each apostrophe would be doubled
-    return dumper.represent_scalar(TEXT, text, style="|" if block else None)
-
-
-_Dumper.add_representer(str, _represent_text)
 
 
 def _plain(value: Any, name: str, depth: int = 0) -> Any:

@@ -22,7 +22,7 @@ It knows nothing of the rest of the package.
     ├── OutOfMemoryError (MemoryError)      the device has no memory for one pair
     ├── RemoteError (ConnectionError)       a remote reranker failed or answered nonsense
     │   ├── VendorError                     in crossrank.remote: with vendor, status, request id
-    │   └── BudgetError                     in crossrank.remote: `cost_max_usd` is spent
+    │   └── BudgetError                     in crossrank.remote: `cost_max_usd` does not suffice
     ├── WireError (ValueError)              in crossrank.wire: a body that is not what its dialect says
     ├── OverloadError (RuntimeError)        too much is waiting already; carries `retry_after_s`
     └── DeadlineError (TimeoutError)        the deadline passed before there was anything to return

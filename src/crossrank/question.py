@@ -6,7 +6,7 @@ It knows documents, pairs and hits; not tokens, nor how a pair is scored.
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -137,16 +137,18 @@ def _hit(
     probability: float | None,
     name: str,
 ) -> Hit:
-    hit = Hit(rank=rank, index=index, score=None, logit=None, document=item.document, text=item.text)
     if scored is None:
-        return hit
-    return replace(
-        hit,
-        score=score,
-        logit=scored.logit,
-        tokens=scored.tokens,
-        truncated=scored.truncated,
-        passage=scored.passage,
+        return Hit(rank, index, score=None, logit=None, document=item.document, text=item.text)
+    return Hit(
+        rank,
+        index,
+        score,
+        scored.logit,
+        item.document,
+        item.text,
+        scored.tokens,
+        scored.truncated,
+        scored.passage,
         scored_by=name,
         probability=probability,
     )

@@ -58,11 +58,17 @@ class Reranker(Keeps):
         long_documents: what to do with a document that does not fit: "chunk" it into overlapping windows of which the
             best counts, "truncate" its end, or "error".
         windows_max: the most windows of one document; what is beyond is not read, and the hit says so.
+        aggregate: what a document's windows come to: "max", the best one; "first", which is the only one read then; or
+            "mean_top_2", "mean_top_3" and so on, the mean of the best logits.
+        max_chars: characters of a document that are read at all, up to a word's edge; None for no such limit.
         instruction: what to look for, in words, for models that are asked so (Qwen3-Reranker, mxbai-rerank v2,
             bge-reranker-v2-gemma); an error for others.
+        instruction_mode: "native", by the model's own prompt, or "prefix", as a line of text before the query, which
+            any model can read.
         template: how such a model is asked, where its name and files do not tell: "qwen3-reranker", "mxbai-rerank-v2"
             or "bge-reranker-gemma".
-        cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing.
+        cache: where scores are kept: "memory" of this process, "sqlite:///file", "redis://host:port/database", a
+            `ScoreCache` of yours; None keeps neither scores nor tokens. See docs/caching.md.
         revision: branch, tag or commit of a model on the hub.
         compile: whether torch.compile makes the kernels, for packed attention on a GPU; the first calls take long.
         fallback: what answers `rank` where this one fails: another ranker, or "input-order" for the documents as they
@@ -71,6 +77,11 @@ class Reranker(Keeps):
             OverloadError.
         calibration: what turns logits into `hit.probability`: the name or file that `crossrank calibrate` wrote, or a
             `crossrank.calibration.Calibration`. "auto" is calibration.json beside the model, if it is there; None none.
+        layer: after which layer to stop and score, of a model that has heads there (bge-reranker-v2-minicpm-layerwise:
+            8 to 40); by default the last. An error for others.
+        allow_unverified: whether to open a model whose modelling code comes with its checkpoint, which is never run,
+            and for which crossrank has a net that nobody has compared with the real weights (docs/models.md). A model
+            that is stored as ONNX needs no such net.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken.
@@ -97,7 +108,10 @@ class Reranker(Keeps):
         max_length: int | None = None,
         long_documents: LongDocuments = "chunk",
         windows_max: int = WINDOWS_MAX,
+        aggregate: str = "max",
+        max_chars: int | None = None,
         instruction: str | None = None,
+        instruction_mode: str = "native",
         template: str | None = None,
         cache: str | ScoreCache | None = "memory",
         revision: str | None = None,
@@ -105,6 +119,8 @@ class Reranker(Keeps):
         fallback: Fallback | None = None,
         waiting_max: int = WAITING_MAX,
         calibration: str | PathLike[str] | Calibration | None = "auto",
+        layer: int | None = None,
+        allow_unverified: bool = False,
     ) -> None:
         if check_number("waiting_max", waiting_max) < 1:
             raise UsageError(f"waiting_max={waiting_max} lets nobody wait; allowed: 1 or more")
@@ -119,11 +135,16 @@ class Reranker(Keeps):
                 max_length=max_length,
                 long_documents=long_documents,
                 windows_max=windows_max,
+                aggregate=aggregate,
+                max_chars=max_chars,
                 instruction=instruction,
+                instruction_mode=instruction_mode,
                 template=template,
                 cache=cache,
                 revision=revision,
                 compile=compile,
+                layer=layer,
+                allow_unverified=allow_unverified,
             ),
             None if fallback is None else check_ranker(fallback, "fallback"),
             waiting_max,
@@ -165,7 +186,8 @@ class Reranker(Keeps):
             top_k: at most this many hits; all by default.
             threshold: only hits with at least this score, or probability.
             threshold_on: what `threshold` is on: "score", or "probability" where a calibration is in use.
-            fields: of mappings, the fields the model reads, in this order, as YAML.
+            fields: of mappings, the fields the model reads, in this order, as YAML; paths such as "author.name" and
+                "sections[0].title" too.
             instruction: as in the constructor, for this call; a calibration says nothing of logits it changes.
             deadline_s: seconds after which nothing more is scored; the rest follows unscored, in input order.
             priority: among callers who wait at the same time; higher is served first.
@@ -356,7 +378,7 @@ class Reranker(Keeps):
 
     def _asked(self, engine: Scheduler, call: Call, priority: int) -> tuple[Question, Work]:
         """The question of a call, and the work that it makes."""
-        check_instruction(engine.scorer.profile, call.instruction)
+        check_instruction(engine.scorer.profile, call.instruction, self._config.instruction_mode)
         wanted = Wanted(call.top_k, call.threshold, call.threshold_on)
         question = Question.of(
             engine.scorer,

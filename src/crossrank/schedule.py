@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 
 from crossrank.awaiting import settled
-from crossrank.engine.cache import MemoryCache
 from crossrank.engine.encode import Known, together
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import PORTION_CHARACTERS, Begun, Outcome, Scorer
@@ -55,7 +54,7 @@ class Scheduler:
     @property
     def recalls_at_once(self) -> bool:
         """Whether `work` needs no file and no other machine."""
-        return self.scorer.cache is None or isinstance(self.scorer.cache, MemoryCache)
+        return self.scorer.cache is None or not self.scorer.cache.waits
 
     def work(
         self,

@@ -24,7 +24,8 @@ class Hit:
         logit: the model's raw output, fp32; None from an API or when not scored.
         document: the caller's own object, the same by identity.
         text: what the model was given to read of it.
-        tokens: length of `text` in the model's tokens, before any cut; of a huge text, of what was tokenised of it.
+        tokens: length of `text` in the model's tokens, before any cut; of a huge text, or with `max_chars`, of
+            what was tokenised of it.
         truncated: whether some of `text` was never read by the model.
         passage: characters of `text` (start, end) that gave the score: the best window of a long document.
         scored_by: the model that gave the score; None when not scored.

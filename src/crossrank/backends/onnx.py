@@ -10,11 +10,12 @@ import numpy as np
 
 from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits, Pending
 from crossrank.backends.onnx_files import onnx_file
-from crossrank.backends.onnx_rows import by_length, side_by_side
+from crossrank.backends.onnx_rows import side_by_side
 from crossrank.backends.onnx_session import Session, failed, open_session, short_of_memory
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.errors import CheckpointError, UnsupportedModelError
+from crossrank.nets.lengths import by_length
 
 BATCH_TOKENS = 16_384  # about a second of a small model: deadlines and Ctrl-C are looked at in between
 ROWS_MAX = 4_096

@@ -8,9 +8,6 @@ from numpy.typing import NDArray
 
 from crossrank.backends.contract import Batch
 
-PADDING_MAX = 1.125  # a bucket's longest row over its shortest one
-PADDING_FREE = 8  # tokens by which they may always differ
-
 
 @dataclass(frozen=True, slots=True)
 class Padded:
@@ -19,20 +16,6 @@ class Padded:
     ids: NDArray[np.int64]
     segments: NDArray[np.int64]
     mask: NDArray[np.int64]
-
-
-def by_length(lengths: Sequence[int], tokens_max: int) -> list[list[int]]:
-    """Rows in buckets of about one length, the longest first, of at most `tokens_max` with padding or one row; pure."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    buckets: list[list[int]] = []
-    for row in order:
-        longest = lengths[buckets[-1][0]] if buckets else 0
-        near = longest <= max(PADDING_MAX * lengths[row], lengths[row] + PADDING_FREE)
-        if buckets and near and (len(buckets[-1]) + 1) * longest <= tokens_max:
-            buckets[-1].append(row)
-        else:
-            buckets.append([row])
-    return buckets
 
 
 def side_by_side(batch: Batch, rows: Sequence[int], pad_id: int) -> Padded:

@@ -18,7 +18,7 @@ from torch import Tensor
 from crossrank.backends.contract import HURRIED_TOKENS, BackendFacts, Batch, Limits, Logits, Pending
 from crossrank.backends.device import Place, free_memory, out_of_memory, place_for, precisions, tokens_that_fit
 from crossrank.backends.graphs import Graphs, Shape
-from crossrank.backends.packing import packed
+from crossrank.backends.packing import beginning_apart, packed, shared_beginning
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor as Stored
 from crossrank.errors import CheckpointError, OutOfMemoryError, UsageError
@@ -30,6 +30,7 @@ log = logging.getLogger("crossrank")
 
 ROWS_MAX = 16_384
 GPU_HURRIED_TOKENS = 4_096  # what takes a few milliseconds there
+SAVED_MIN = 0.1  # of a batch's tokens: below, a mask costs more than what is not computed twice
 FOREIGN_BYTES = 400_000  # what a token of a model whose shape is not known may take: a large one, generously
 
 
@@ -76,6 +77,8 @@ class TorchBackend:
             )
         self._compute: Callable[[Rows], Tensor] = torch.compile(self._net, dynamic=True) if compile else self._net
         self._graphs = Graphs(self._net, place.device) if packs and graphs and not compile else None
+        # Packed attention would need keys that are longer than their queries; see docs/engines.md.
+        self._shares = profile.layout.causal and self._net.kernel == "padded"
         self._tokens_max = batch_tokens or tokens_that_fit(place, _bytes_per_token(profile, place))
         made = "compiled" if compile else "graphs" if self._graphs else "eager"
         detail = f"{self._net.kernel}, {made}" if place.cuda else self._net.kernel
@@ -142,11 +145,21 @@ class TorchBackend:
         if self._graphs is not None and not exact and self._graphs.wants(shape):
             laid_out = torch.from_numpy(packed(batch, self._profile, tokens=shape.tokens, rows=shape.rows))
             return self._graphs.run(shape, laid_out.pin_memory(), rows)
-        whole = torch.from_numpy(packed(batch, self._profile))
+        shared = self._shared(batch) if self._shares else 0
+        if shared:
+            batch = beginning_apart(batch, shared)
+            lengths = np.diff(batch.offsets)
+        whole = torch.from_numpy(packed(batch, self._profile, shared=shared))
         whole = whole.pin_memory() if self._place.cuda else whole
         on_device = whole.to(self._place.device, non_blocking=True)
         compute = self._exact if exact else self._compute
-        return compute(unpacked(on_device, len(batch.ids), longest, tuple(lengths.tolist())))
+        return compute(unpacked(on_device, len(batch.ids), longest, tuple(lengths.tolist()), shared))
+
+    def _shared(self, batch: Batch) -> int:
+        """Tokens that all rows begin with, if computing them once saves enough."""
+        shared = shared_beginning(batch)
+        saved = shared * (len(batch.offsets) - 2)
+        return shared if saved >= SAVED_MIN * len(batch.ids) else 0
 
     @cached_property
     def _exact(self) -> Net:

@@ -1,7 +1,9 @@
 """Models that are known, with the facts people choose by; names outside this table load just as well.
 
-It holds data only. Facts are from each model's card on the hub, read in 2026-11. golden.json holds what the reference
-implementations gave for the self-test's probes, for the models whose weights were had: `make verify-models` writes it.
+It holds data only. Facts are from each model's card on the hub, read in 2026-11; of jina, monoT5, RankT5, monoELECTRA
+and layerwise MiniCPM from their papers and public code, as no hub could be reached then. golden.json holds what the
+reference implementations gave for the self-test's probes, for the models whose weights were had:
+`make verify-models` writes it.
 """
 
 import json
@@ -12,7 +14,7 @@ from pathlib import Path
 from crossrank.checkpoint.families import FAMILIES
 
 GOLDEN = Path(__file__).with_name("golden.json")
-QWEN3, MXBAI = "qwen3-reranker", "mxbai-rerank-v2"
+QWEN3, MXBAI, MONOT5, RANKT5 = "qwen3-reranker", "mxbai-rerank-v2", "monot5", "rankt5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class KnownModel:
     def engines(self) -> str:
         """Which engines run it, for tables."""
         return "native, torch" if FAMILIES[self.family].native else "torch"
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether it is opened with `allow_unverified` only."""
+        return bool(FAMILIES[self.family].remote_code) and golden(self.name) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ CATALOGUE = (
     KnownModel("cross-encoder/ms-marco-MiniLM-L12-v2", "bert", 33.4, "apache-2.0", "en", 512),
     KnownModel("cross-encoder/ms-marco-TinyBERT-L6", "bert", 67.0, "apache-2.0", "en", 512),
     KnownModel("cross-encoder/ms-marco-electra-base", "electra", 109.5, "apache-2.0", "en", 512),
+    KnownModel("crystina-z/monoELECTRA_LCE_nneg31", "electra", 109.5, "not stated", "en", 512),
     KnownModel("cross-encoder/mmarco-mMiniLMv2-L12-H384-v1", "xlm-roberta", 117.6, "apache-2.0", "14 languages", 512),
     KnownModel("cross-encoder/stsb-roberta-base", "roberta", 124.6, "apache-2.0", "en", 512),
     KnownModel("cross-encoder/ettin-reranker-17m-v1", "modernbert", 17.0, "apache-2.0", "en", 8192),
@@ -85,6 +93,17 @@ CATALOGUE = (
     KnownModel("mixedbread-ai/mxbai-rerank-xsmall-v1", "deberta-v2", 70.8, "apache-2.0", "en", 512),
     KnownModel("mixedbread-ai/mxbai-rerank-base-v1", "deberta-v2", 184.4, "apache-2.0", "en", 512),
     KnownModel("mixedbread-ai/mxbai-rerank-large-v1", "deberta-v2", 435.1, "apache-2.0", "en", 512),
+    KnownModel("jinaai/jina-reranker-v1-tiny-en", "jina-bert", 33.0, "apache-2.0", "en", 8192),
+    KnownModel("jinaai/jina-reranker-v1-turbo-en", "jina-bert", 37.8, "apache-2.0", "en", 8192),
+    KnownModel("jinaai/jina-reranker-v2-base-multilingual", "xlm-roberta-flash", 278.0, "cc-by-nc-4.0", "many", 1024),
+    KnownModel("castorini/monot5-base-msmarco", "t5", 222.9, "not stated", "en", 512, MONOT5),
+    KnownModel("castorini/monot5-base-msmarco-10k", "t5", 222.9, "not stated", "en", 512, MONOT5),
+    KnownModel("castorini/monot5-large-msmarco", "t5", 737.7, "not stated", "en", 512, MONOT5),
+    KnownModel("castorini/monot5-3b-msmarco", "t5", 2851.6, "not stated", "en", 512, MONOT5),
+    KnownModel("unicamp-dl/mt5-base-mmarco-v2", "mt5", 582.4, "mit", "14 languages", 512, "monot5-yes-no"),
+    KnownModel("Soyoung97/RankT5-base", "t5", 222.9, "not stated", "en", 512, RANKT5),
+    KnownModel("Soyoung97/RankT5-large", "t5", 737.7, "not stated", "en", 512, RANKT5),
+    KnownModel("Soyoung97/RankT5-3b", "t5", 2851.6, "not stated", "en", 512, RANKT5),
     KnownModel("mixedbread-ai/mxbai-rerank-base-v2", "qwen2", 494.0, "apache-2.0", "100+ languages", 8192, MXBAI),
     KnownModel("mixedbread-ai/mxbai-rerank-large-v2", "qwen2", 1543.7, "apache-2.0", "100+ languages", 8192, MXBAI),
     KnownModel("Qwen/Qwen3-Reranker-0.6B", "qwen3", 595.8, "apache-2.0", "100+ languages", 8192, QWEN3),
@@ -92,4 +111,13 @@ CATALOGUE = (
     KnownModel("Qwen/Qwen3-Reranker-8B", "qwen3", 8190.7, "apache-2.0", "100+ languages", 8192, QWEN3),
     KnownModel("tomaarsen/Qwen3-Reranker-0.6B-seq-cls", "qwen3", 595.8, "apache-2.0", "100+ languages", 8192, QWEN3),
     KnownModel("BAAI/bge-reranker-v2-gemma", "gemma", 2506.2, "gemma", "100+ languages", 1024, "bge-reranker-gemma"),
+    KnownModel(
+        "BAAI/bge-reranker-v2-minicpm-layerwise",
+        "minicpm-layerwise",
+        2724.9,
+        "apache-2.0",
+        "100+ languages",
+        1024,
+        "bge-reranker-layerwise",
+    ),
 )

@@ -14,7 +14,7 @@ from crossrank.checkpoint.settings import flag, size
 from crossrank.errors import UnsupportedModelError
 
 Pooling = Literal["first", "mean", "last"]
-Tensors = Literal["bert", "modernbert", "deberta", "decoder", "foreign"]
+Tensors = Literal["bert", "flash", "jina-bert", "modernbert", "deberta", "decoder", "foreign"]
 
 POOLINGS: Mapping[str, Pooling] = {"cls": "first", "mean": "mean"}
 
@@ -62,7 +62,7 @@ class Family:
     """What sets one architecture apart.
 
     Attributes:
-        name: as config.json calls it.
+        name: as config.json calls it; of a family whose code comes with its checkpoints, a name of ours.
         architecture: with a reranking head of its own.
         body: without one, as a chain of modules stores it.
         prefix: of the body's tensors beside its own head.
@@ -75,6 +75,10 @@ class Family:
         positions_from_padding: positions count from padding_idx + 1 and skip padding (RoBERTa, XLM-R).
         has_segments: token type ids tell the query from the document.
         segments: rows of the token type table where config.json says nothing; 0: there is no table.
+        remote_code: a class that auto_map in config.json names: the authors' code would come with the checkpoint, and
+            what is computed here was written from its public text; "" where transformers has the family.
+        tied: whether its last layer is its embeddings where config.json says nothing; of a language model.
+        exits: what the heads of early exits are called, with {} for their number; "" where there are none.
     """
 
     name: str
@@ -91,11 +95,19 @@ class Family:
     positions_from_padding: bool = False
     has_segments: bool = False
     segments: int | None = 2
+    remote_code: str = ""
+    tied: bool = False
+    exits: str = ""
 
     @property
     def native(self) -> bool:
         """Whether the C++ engine has it."""
-        return self.tensors in ("bert", "modernbert")
+        return self.tensors in ("bert", "flash", "modernbert")
+
+    @property
+    def learned_only(self) -> bool:
+        """Whether its positions must be learned ones."""
+        return self.tensors in ("bert", "flash")
 
     @property
     def foreign(self) -> bool:
@@ -131,6 +143,19 @@ _LLAMA = Family(
     pooling="last",
     language_model="LlamaForCausalLM",
     segments=None,
+)
+
+_T5 = Family(  # transformers runs it: an encoder that is read, and a decoder whose first token is the answer
+    "t5",
+    "T5ForSequenceClassification",
+    "T5Model",
+    "",
+    (),
+    None,
+    tensors="foreign",
+    language_model="T5ForConditionalGeneration",
+    segments=0,
+    tied=True,
 )
 
 
@@ -227,7 +252,49 @@ FAMILIES: Mapping[str, Family] = {
             architecture="GemmaForSequenceClassification",
             body="GemmaModel",
             language_model="GemmaForCausalLM",
+            tied=True,
             layout=_gemma,
+        ),
+        # jina-reranker-v1-*: BERT with GLU and linear biases for positions.
+        Family(
+            "jina-bert",
+            "JinaBertForSequenceClassification",
+            "JinaBertModel",
+            "bert.",
+            ("bert.pooler.dense", "classifier"),
+            "tanh",
+            layout=layouts.jina_bert,
+            tensors="jina-bert",
+            has_segments=True,
+            remote_code="JinaBertForSequenceClassification",
+        ),
+        # jina-reranker-v2-base-multilingual: XLM-R, whose tensors have the names of flash-attention's BERT.
+        replace(
+            _ROBERTA,
+            name="xlm-roberta-flash",
+            architecture="XLMRobertaForSequenceClassification",
+            body="XLMRobertaModel",
+            tensors="flash",
+            remote_code="XLMRobertaFlashConfig",
+        ),
+        replace(
+            _LLAMA,
+            name="minicpm-layerwise",
+            architecture="LayerWiseMiniCPMForCausalLM",
+            body="LayerWiseMiniCPMModel",
+            language_model="",
+            head=(),
+            layout=layouts.minicpm,
+            remote_code="LayerWiseMiniCPMForCausalLM",
+            exits="lm_head.{}.linear_head",
+        ),
+        _T5,
+        replace(
+            _T5,
+            name="mt5",
+            architecture="MT5ForSequenceClassification",
+            body="MT5Model",
+            language_model="MT5ForConditionalGeneration",
         ),
     )
 }
@@ -245,6 +312,24 @@ def own_head(config: Config, family: Family, layout: Layout, labels: int, name: 
         *(NormStep(norm, layout.norm_eps, layout.norm_bias) for norm in norms),
         DenseStep(outer, labels),
     )
+
+
+def exits_of(config: Config, family: Family, name: str) -> range:
+    """The layers after which a model has a head, of which one is chosen when it is opened; empty for most.
+
+    Raises:
+        UnsupportedModelError: the heads are of a kind that is not known.
+    """
+    if not family.exits:
+        return range(0)
+    kind = (config.get("head_type", "simple"), config.get("head_multi", True))
+    if kind != ("simple", True):
+        raise UnsupportedModelError(
+            f"{name!r} has heads of the kind {kind[0]!r}{'' if kind[1] else ', one for all layers'}; known is a "
+            "'simple' one, of one output, for each layer"
+        )
+    last = size(config, "num_hidden_layers", most=layouts.LAYERS_MAX)
+    return range(size({"start_layer": 8, **config}, "start_layer", most=last), last + 1)
 
 
 def own_pooling(config: Config, family: Family, name: str) -> Pooling:

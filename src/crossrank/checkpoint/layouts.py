@@ -3,8 +3,9 @@
 It knows config.json's keys; not families' names, heads, tensors or any engine.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from crossrank.checkpoint.settings import flag, positive, size
@@ -91,7 +92,9 @@ class Layout:
     causal: bool = False
     query_key_norm: bool = False  # of each head's queries and keys
     embedding_scale: float = 1.0
+    residual_scale: float = 1.0  # of what a sublayer adds
     learned_positions: bool = True
+    linear_biases: bool = False  # ALiBi: a token attends the less to another the farther it is (arXiv 2108.12409)
     relative: Relative | None = None
     qkv_bias: bool = True
     output_bias: bool = True
@@ -105,6 +108,36 @@ def post_norm(config: Config, name: str) -> Layout:
         sights=(Sight(),) * size(config, "num_hidden_layers", most=LAYERS_MAX),
         activation=activation(config, "hidden_act", name),
         norm_eps=positive(config, "layer_norm_eps", 1e-12, below=1),
+    )
+
+
+def jina_bert(config: Config, name: str) -> Layout:
+    """JinaBERT's (arXiv 2310.19923): BERT's with GLU, and linear biases, to both sides, in place of positions."""
+    if config.get("position_embedding_type") != "alibi":
+        raise UnsupportedModelError(
+            f"{name!r} uses {config.get('position_embedding_type')!r} positions; of a JinaBERT only 'alibi' is known"
+        )
+    kinds: Mapping[str, Activation] = {"geglu": "gelu", "reglu": "relu"}
+    kind = str(config.get("feed_forward_type", "original"))
+    if kind not in kinds:
+        raise UnsupportedModelError(
+            f"{name!r} has feed-forward layers of the type {kind!r}; known are {', '.join(kinds)}"
+        )
+    return replace(
+        post_norm(config, name), activation=kinds[kind], gated=True, learned_positions=False, linear_biases=True
+    )
+
+
+def minicpm(config: Config, name: str) -> Layout:
+    """MiniCPM's (arXiv 2404.06395): Llama's, with embeddings and what sublayers add scaled.
+
+    Its third scale, dim_model_base, is of logits over the whole vocabulary, which a reranker's heads do not give.
+    """
+    depth = positive(config, "scale_depth", 1.0) / math.sqrt(size(config, "num_hidden_layers", most=LAYERS_MAX))
+    return replace(
+        decoder({"hidden_act": "silu", **config}, name),
+        embedding_scale=positive(config, "scale_emb", 1.0),
+        residual_scale=depth,
     )
 
 

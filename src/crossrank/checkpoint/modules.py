@@ -30,6 +30,7 @@ POOLING_KEYS: Mapping[str, str] = {  # before one key named the mode, each had a
 HEAD = ("Dense", "LayerNorm", "Dropout")
 NORM_EPS = 1e-5  # torch's, which the module does not store
 PACKAGE = "sentence_transformers."
+EMBEDDING_ENDS = ("Pooling", "Normalize")  # what the chain of an embedding model ends with
 EMBEDDING, SCORES = "sentence_embedding", "scores"  # what modules read and write
 
 
@@ -76,6 +77,7 @@ def read_chain(
         raise UnsupportedModelError(
             f"{name!r} is a chain of sentence-transformers modules ({' -> '.join(kinds)}); known are a Transformer "
             f"alone, and Transformer -> Pooling -> any of {', '.join(HEAD)}, the last Dense giving the score."
+            + (" This one gives embeddings, not scores: it is no reranker." if kinds[-1] in EMBEDDING_ENDS else "")
         )
     paths = [_path(module) for module in modules]
     hidden = width()

@@ -4,41 +4,49 @@ It knows configuration files; not weights, tokens, documents or any engine.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from crossrank.checkpoint.catalogue import known_template
+from crossrank.checkpoint.architecture import (
+    check_architecture,
+    check_asked,
+    check_refused,
+    family_of,
+    named,
+    unverified,
+)
+from crossrank.checkpoint.catalogue import golden, known_template
 from crossrank.checkpoint.families import (
-    FAMILIES,
     AnswerStep,
+    DenseStep,
     Family,
     HeadStep,
     Pooling,
+    exits_of,
     foreign_family,
     own_head,
     own_pooling,
 )
 from crossrank.checkpoint.layouts import Layout
 from crossrank.checkpoint.modules import Answers, Chain, read_chain
-from crossrank.checkpoint.prompts import PROMPTS, Prompt, read_prompt
+from crossrank.checkpoint.prompts import Prompt, read_prompt
+from crossrank.checkpoint.reading import (
+    ACTIVATION_OF,
+    ONE_LABEL,
+    Reading,
+    ScoreActivation,
+    read_activation,
+    read_cross_encoder,
+    read_labels,
+)
 from crossrank.checkpoint.settings import flag, read_object, size
-from crossrank.errors import CheckpointError, CrossrankError, UnsupportedModelError
+from crossrank.errors import CheckpointError, CrossrankError, UnsupportedModelError, UsageError
 
-ScoreActivation = Literal["sigmoid", "identity"]
-Reading = Literal["score", "odds", "grade"]  # one label; two, the second against the first; grades from 0 upwards
-
-SCORE_ACTIVATIONS: Mapping[str, ScoreActivation] = {  # sentence-transformers names a torch class
-    "torch.nn.modules.activation.Sigmoid": "sigmoid",
-    "torch.nn.modules.linear.Identity": "identity",
-}
-ACTIVATION_OF: Mapping[Reading, ScoreActivation | None] = {"score": None, "odds": "sigmoid", "grade": "identity"}
-ONE_LABEL: tuple[int, Reading] = (1, "score")
-RELEVANT = {"relevant", "yes", "true", "1", "label_1"}  # what the second of two labels may be called
 UNLIMITED = 1_000_000  # tokenizers without a limit write 1e30
 FOREIGN_TOKENS_MAX = 8_192  # of a model that states no limit
-CLASSIFIER = "ForSequenceClassification"
 UNKNOWN_ID = -1  # until the tokenizer says
+NO_EXITS = range(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,11 @@ class ModelProfile:
     max_length: int  # tokens of a pair, special tokens included
     score_activation: ScoreActivation
     truncation_side: Literal["left", "right"] = "right"
+    lowercase: bool = False  # texts are made so before the tokenizer's own normaliser sees them
     foreign_because: str = ""  # why only transformers can run it
+    unverified: str = ""  # why nobody knows whether its scores are those of its authors' code
+    exits: range = NO_EXITS  # the layers after which it could stop; `layers` is the one that was chosen
+    unread: tuple[str, ...] = ()  # what the tensors that come after that one are called, at the beginning
 
     @property
     def layers(self) -> int:
@@ -96,57 +108,66 @@ class ModelProfile:
         return self.pad_id + 1 if self.family.positions_from_padding else 0
 
 
-def read_profile(folder: Path, name: str, *, template: str | None = None) -> ModelProfile:
+def read_profile(folder: Path, name: str, *, template: str | None = None, layer: int | None = None) -> ModelProfile:
     """Read config.json, tokenizer_config.json and the sentence-transformers files of a checkpoint.
 
     Args:
         folder: of the checkpoint.
         name: of the model, for messages.
         template: which prompt it was trained with, where its files do not tell.
+        layer: after which to stop, of a model with early exits; None: after the last.
 
     Raises:
+        UsageError: the model has no early exit, or none there.
         CheckpointError: a file is missing, broken, or lacks a value.
         UnsupportedModelError: the architecture, its head or its modules are none that can be scored.
     """
     config = read_object(folder / "config.json")
     tokenizer = read_object(folder / "tokenizer_config.json", optional=True)
     settings = read_object(folder / "sentence_bert_config.json", optional=True)
-    sentence = _cross_encoder(folder)
     try:
+        check_refused(config, name)
+        sentence = read_cross_encoder(folder, name)
         modules = read_chain(folder, settings, lambda: size(config, "hidden_size"), name)
         chain = modules if isinstance(modules, Chain) else None
-        _check_prompts(sentence, name)
-        known = FAMILIES.get(str(config["model_type"]))
+        known = family_of(config)
         prompt = read_prompt(folder, tokenizer, template or known_template(name))
-        asked = known is not None and _named(config) == known.language_model
-        if asked:
-            _check_asked(prompt, name)
-        elif isinstance(modules, Answers):
+        asked = known is not None and bool(known.language_model) and named(config) == known.language_model
+        exits = exits_of(config, known, name) if known is not None else NO_EXITS
+        _check_layer(layer, exits, name)
+        if asked or exits:
+            check_asked(config, prompt, name)
+        if isinstance(modules, Answers) and not asked:
             raise UnsupportedModelError(
                 f"{name!r} has the modules Transformer -> LogitScore, which are for a language model, but is a "
-                f"{_named(config)}."
+                f"{named(config)}."
             )
-        else:
-            _check_architecture(config, known, chain, name)
-        labels, reading = ONE_LABEL if chain or asked else _labels(config, name)
+        if not asked:
+            check_architecture(config, known, chain, name)
+        labels, reading = ONE_LABEL if chain or asked or exits else read_labels(config, name)
         common = _Common(
             name=name,
             labels=labels,
             reading=reading,
             prompt=prompt,
-            answers=_answers(config, modules) if asked else None,
+            answers=_answers(config, known, modules) if asked and known else None,
             limit=min(_limit(tokenizer), _limit(settings if sentence else {}, "max_seq_length")),
-            score_activation=ACTIVATION_OF[reading] or _score_activation(config, sentence, name),
+            score_activation=ACTIVATION_OF[reading] or read_activation(config, sentence, name),
             truncation_side="left" if tokenizer.get("truncation_side") == "left" else "right",
+            lowercase=flag(settings if sentence else {}, "do_lower_case", default=False),
+            unverified="" if golden(name) else unverified(config, known),
+            exits=exits,
+            layer=layer or max(exits, default=0),
         )
-        if known is None:
-            return _foreign(config, common, f"{name!r} is of the family {config['model_type']!r}")
+        if known is None or known.foreign:
+            family = known or foreign_family(config, named(config))
+            return _foreign(config, family, common, f"{name!r} is of the family {config['model_type']!r}")
         try:
             return _own(config, known, chain, common)
         except UnsupportedModelError as exc:
-            if chain:
+            if chain or asked or known.remote_code:
                 raise
-            return _foreign(config, common, str(exc))
+            return _foreign(config, foreign_family(config, named(config)), common, str(exc))
     except KeyError as exc:
         raise CheckpointError(
             f"config.json of {name!r} lacks {exc}; the checkpoint is incomplete. Download or export the model again."
@@ -171,11 +192,18 @@ class _Common:
     limit: int  # tokens
     score_activation: ScoreActivation
     truncation_side: Literal["left", "right"]
+    lowercase: bool
+    unverified: str
+    exits: range
+    layer: int  # after which to stop; 0 where there are no exits
 
 
 def _own(config: Mapping[str, Any], family: Family, chain: Chain | None, common: _Common) -> ModelProfile:
     name, labels = common.name, common.labels
     layout = family.layout(config, name)
+    unread: tuple[str, ...] = ()
+    if common.exits:
+        layout, unread = _stopped(layout, family, common)
     pad_id = config.get("pad_token_id")
     pad_id = int(family.positions_from_padding) if pad_id is None else size(config, "pad_token_id", least=0)
     positions = size(config, "max_position_embeddings")
@@ -207,7 +235,18 @@ def _own(config: Mapping[str, Any], family: Family, chain: Chain | None, common:
         max_length=min(usable, common.limit, common.prompt.tokens_max if common.prompt else UNLIMITED),
         score_activation=common.score_activation,
         truncation_side=common.truncation_side,
+        lowercase=common.lowercase,
+        unverified=common.unverified,
+        exits=common.exits,
+        unread=unread,
     )
+
+
+def _stopped(layout: Layout, family: Family, common: _Common) -> tuple[Layout, tuple[str, ...]]:
+    """The layers up to the one that was chosen, and what is not read then: those after it, and the others' heads."""
+    after = (f"{family.prefix}layers.{i}." for i in range(common.layer, len(layout.sights)))
+    others = (f"{family.exits.format(i)}." for i, layer in enumerate(common.exits) if layer != common.layer)
+    return replace(layout, sights=layout.sights[: common.layer]), (*after, *others)
 
 
 def _head(
@@ -215,10 +254,12 @@ def _head(
 ) -> tuple[HeadStep, ...]:
     if common.answers is not None:
         return (common.answers,)
+    if common.exits:
+        return (DenseStep(family.exits.format(common.exits.index(common.layer)), 1, bias=False),)
     return chain.head if chain else own_head(config, family, layout, common.labels, common.name)
 
 
-def _foreign(config: Mapping[str, Any], common: _Common, because: str) -> ModelProfile:
+def _foreign(config: Mapping[str, Any], family: Family, common: _Common, because: str) -> ModelProfile:
     """What is known of a model that only transformers can run."""
     pad_id = size({"pad_token_id": 0, **config}, "pad_token_id", least=0)
     # Some count their positions from after the padding's; nothing in config.json tells which.
@@ -226,7 +267,7 @@ def _foreign(config: Mapping[str, Any], common: _Common, because: str) -> ModelP
     usable = UNLIMITED if positions is None else _usable(int(positions), pad_id + 1)
     return ModelProfile(
         name=common.name,
-        family=foreign_family(config, str(_named(config))),
+        family=family,
         layout=Layout(sights=(), activation="none", norm_eps=0.0),
         hidden=0,
         heads=0,
@@ -241,13 +282,18 @@ def _foreign(config: Mapping[str, Any], common: _Common, because: str) -> ModelP
         reading=common.reading,
         prompt=common.prompt,
         pooling="first",
-        head=(),
+        head=() if common.answers is None else (common.answers,),
         modular=False,
         pad_id=pad_id,
-        max_length=min(usable if common.limit == UNLIMITED else common.limit, FOREIGN_TOKENS_MAX),
+        max_length=min(
+            usable if common.limit == UNLIMITED else common.limit,
+            common.prompt.tokens_max if common.prompt else FOREIGN_TOKENS_MAX,
+        ),
         score_activation=common.score_activation,
         truncation_side=common.truncation_side,
+        lowercase=common.lowercase,
         foreign_because=because,
+        unverified=common.unverified,
     )
 
 
@@ -278,102 +324,22 @@ def _usable(positions: int, first: int) -> int:
     return positions - first
 
 
-def _check_architecture(config: Mapping[str, Any], family: Family | None, chain: Chain | None, name: str) -> None:
-    named = _named(config)
-    if family is None and (chain or config.get("auto_map") or not str(named).endswith(CLASSIFIER)):
-        raise UnsupportedModelError(
-            f"{name!r} is of the family {config['model_type']!r} ({named}); this version scores {', '.join(FAMILIES)}"
-            + (
-                ". Its code is in the checkpoint, and code of a checkpoint is never run."
-                if config.get("auto_map")
-                else f", and what transformers has as ...{CLASSIFIER}."
-            )
-        )
-    expected = None if family is None else family.body if chain else family.architecture
-    if expected and named != expected:
-        raise UnsupportedModelError(
-            f"{name!r} is a {named or 'model of no named architecture'}, which "
-            + (
-                f"is not what its modules are made for: they come after a {expected}."
-                if chain
-                else "has no reranking head: it is an embedding, language or other model. "
-                f"A reranker of this family is a {expected}."
-            )
-        )
-    learned = family is not None and family.tensors == "bert"
-    if learned and (config.get("position_embedding_type") or "absolute") != "absolute":
-        # transformers of today would read over it and score by other positions.
-        raise UnsupportedModelError(
-            f"{name!r} uses {config['position_embedding_type']!r} positions; only absolute ones are known"
-        )
+def _check_layer(layer: int | None, exits: range, name: str) -> None:
+    if layer is None:
+        return
+    if not exits:
+        raise UsageError(f"layer={layer!r}: {name!r} has no early exits; it gives a score after its last layer only.")
+    if isinstance(layer, bool) or not isinstance(layer, int) or layer not in exits:
+        raise UsageError(f"layer={layer!r}: {name!r} can stop after the layers {exits[0]} to {exits[-1]}.")
 
 
-def _named(config: Mapping[str, Any]) -> str | None:
-    architecture: str | None = (config.get("architectures") or [None])[0]
-    return architecture
-
-
-def _check_asked(prompt: Prompt | None, name: str) -> None:
-    if prompt is None:
-        raise UnsupportedModelError(
-            f"{name!r} is a language model without a reranking head, and its files do not say how it is asked for "
-            f"relevance. If it was trained as a reranker, name its template: template= one of {', '.join(PROMPTS)}."
-        )
-
-
-def _answers(config: Mapping[str, Any], modules: Any) -> AnswerStep:
+def _answers(config: Mapping[str, Any], family: Family, modules: Any) -> AnswerStep:
     """Of a language model; ids that its modules do not hold are those of the template's words."""
     stored = modules if isinstance(modules, Answers) else Answers(UNKNOWN_ID, None)
-    tied = flag(config, "tie_word_embeddings", default=config["model_type"] == "gemma")
+    tied = flag(config, "tie_word_embeddings", default=family.tied)
     return AnswerStep("" if tied else "lm_head", stored.yes, stored.no)
-
-
-def _labels(config: Mapping[str, Any], name: str) -> tuple[int, Reading]:
-    """How many labels there are, and how they are read."""
-    names = [str(label) for _, label in sorted((config.get("id2label") or {}).items(), key=lambda item: int(item[0]))]
-    labels = len(names) or int(config.get("num_labels", 2))
-    if labels == 1:
-        return 1, "score"
-    numbered = all(label.upper() in (f"LABEL_{i}", str(i)) for i, label in enumerate(names))
-    if labels == 2 and (numbered or names[1].lower() in RELEVANT):
-        return 2, "odds"
-    if numbered and labels > 2:
-        return labels, "grade"
-    raise UnsupportedModelError(
-        f"{name!r} has a head of {labels} labels ({', '.join(names[:6])}); a reranker has one, or two of which the "
-        "second is relevance, or grades that are numbered from 0. It looks like a classifier."
-    )
 
 
 def _limit(config: Mapping[str, Any], key: str = "model_max_length") -> int:
     limit = config.get(key)
     return int(limit) if limit is not None and 0 < limit < UNLIMITED else UNLIMITED
-
-
-def _score_activation(config: Mapping[str, Any], sentence: Mapping[str, Any], name: str) -> ScoreActivation:
-    """As sentence-transformers resolves it: its own file, then config.json (new key, old key), then sigmoid."""
-    given = (
-        sentence.get("activation_fn")
-        or (config.get("sentence_transformers") or {}).get("activation_fn")
-        or config.get("sbert_ce_default_activation_function")
-        or "torch.nn.modules.activation.Sigmoid"
-    )
-    if given not in SCORE_ACTIVATIONS:
-        raise UnsupportedModelError(
-            f"{name!r} turns logits into scores with {given!r}; known are {', '.join(SCORE_ACTIVATIONS)}"
-        )
-    return SCORE_ACTIVATIONS[given]
-
-
-def _cross_encoder(folder: Path) -> Mapping[str, Any]:
-    """What sentence-transformers stored of a CrossEncoder; it reads that only beside modules.json, as we do."""
-    saved = read_object(folder / "config_sentence_transformers.json", optional=True)
-    return saved if saved.get("model_type") == "CrossEncoder" and (folder / "modules.json").is_file() else {}
-
-
-def _check_prompts(sentence: Mapping[str, Any], name: str) -> None:
-    prompt = sentence.get("default_prompt_name")
-    if prompt is not None and (sentence.get("prompts") or {}).get(prompt):
-        raise UnsupportedModelError(
-            f"{name!r} puts a default prompt ({prompt!r}) before its texts, which is not supported yet"
-        )

@@ -4,7 +4,7 @@ Each text is tokenised on its own, as the authors do, so that the ids are theirs
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Prompt:
         document: ends with `{document}`.
         after: texts after the document.
         instruction: what stands for `{instruction}` unless the caller gives one; None: `bare` is asked then.
-        bare: takes the place of `query` without an instruction.
+        bare: takes the place of `query` without an instruction, where that is another text.
         yes: the answer that counts.
         no: the answer that counts against it; None: only `yes` counts.
         tokens_max: how much of a pair its authors have it read.
@@ -47,10 +47,15 @@ class Prompt:
     marker: str = ""
     tokens_max: int = 8_192  # of a pair, as its authors cut it
 
+    @property
+    def instructed(self) -> bool:
+        """Whether there is a place for an instruction."""
+        return any(INSTRUCTION in text for text in (*self.before, self.query, self.between, self.document, *self.after))
+
     def texts(self, instruction: str | None) -> "PromptTexts":
         """The texts for an instruction, or for the authors' own."""
         wanted = instruction or self.instruction
-        asked = self.query if wanted is not None else self.bare
+        asked = self.bare if wanted is None and self.bare else self.query
         prefix, _, suffix = asked.partition(QUERY)
 
         def told(text: str) -> str:
@@ -98,6 +103,23 @@ _MXBAI_TASK = (
     "pair, carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 "
     "for not relevant, 1 for relevant).\nRelevance:"
 )
+_PASSAGE_B = (
+    "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
+    "prediction of either 'Yes' or 'No'."
+)
+_MONO_T5 = Prompt(
+    name="monot5",
+    before=(),
+    # Its tokenizer splits at blanks before anything else, so the parts' ids are those of the whole text.
+    query="Query: {query}",
+    between="",
+    document="Document: {document}",
+    after=("Relevant:", "</s>"),
+    yes="true",
+    no="false",
+    tokens_max=512,
+    source="arXiv 2003.06713, and pygaggle's rerank/transformer.py",
+)
 PROMPTS: Mapping[str, Prompt] = {
     prompt.name: prompt
     for prompt in (
@@ -137,9 +159,33 @@ PROMPTS: Mapping[str, Prompt] = {
             after=("\n", "{instruction}"),
             yes="Yes",
             no=None,
-            instruction="Predict whether passage B contains an answer to query A.",
+            instruction=_PASSAGE_B,
             tokens_max=1_024,
             source="the model card of BAAI/bge-reranker-v2-gemma, and FlagEmbedding's decoder-only base reranker",
+        ),
+        Prompt(
+            name="bge-reranker-layerwise",
+            before=("<s>",),
+            query="A: {query}",
+            between="\n",
+            document="B: {document}",
+            after=("\n", "{instruction}"),
+            yes="Yes",
+            no=None,
+            instruction=_PASSAGE_B,
+            tokens_max=1_024,
+            source="the model card of BAAI/bge-reranker-v2-minicpm-layerwise, and FlagEmbedding's layerwise reranker",
+        ),
+        _MONO_T5,
+        replace(_MONO_T5, name="monot5-yes-no", yes="yes", no="no", source="pygaggle's table of answers, for mT5"),
+        replace(_MONO_T5, name="monot5-sim-nao", yes="sim", no="não", source="pygaggle's table of answers, for PTT5"),
+        replace(
+            _MONO_T5,
+            name="rankt5",
+            after=("</s>",),
+            yes="<extra_id_10>",
+            no=None,
+            source="arXiv 2210.10634, section 4.2, and run_monot5_rankt5.py of soyoung97/ListT5",
         ),
     )
 }

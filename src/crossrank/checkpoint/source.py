@@ -21,6 +21,7 @@ WANTED = (  # nothing else is fetched: no pickles, no copies of the weights in o
     "modules.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "vocab.txt",
     "model.safetensors",
     "model.safetensors.index.json",

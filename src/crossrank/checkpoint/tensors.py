@@ -55,6 +55,45 @@ def _bert(profile: ModelProfile, prefix: str) -> list[Entry]:
     return table
 
 
+def _flash(profile: ModelProfile, prefix: str) -> list[Entry]:
+    p, h, inner = prefix, profile.hidden, profile.intermediate
+    table = [
+        Entry(f"{p}embeddings.word_embeddings.weight", ("embeddings.word",), (profile.vocabulary, h)),
+        Entry(f"{p}embeddings.position_embeddings.weight", ("embeddings.position",), (profile.positions, h)),
+        Entry(f"{p}embeddings.token_type_embeddings.weight", ("embeddings.type",), (profile.segments, h)),
+        *_affine(f"{p}emb_ln", "embeddings.norm", h),
+    ]
+    for i in range(profile.layers):
+        source, layer = f"{p}encoder.layers.{i}", f"layers.{i}"
+        table += _affine(f"{source}.mixer.Wqkv", _qkv(layer), 3 * h, h)
+        table += _affine(f"{source}.mixer.out_proj", f"{layer}.attention.output", h, h)
+        table += _affine(f"{source}.norm1", f"{layer}.attention.norm", h)
+        table += _affine(f"{source}.mlp.fc1", f"{layer}.ffn.up", inner, h)
+        table += _affine(f"{source}.mlp.fc2", f"{layer}.ffn.down", h, inner)
+        table += _affine(f"{source}.norm2", f"{layer}.ffn.norm", h)
+    return table
+
+
+def _jina_bert(profile: ModelProfile, prefix: str) -> list[Entry]:
+    p, h, inner = prefix, profile.hidden, profile.intermediate
+    table = [
+        Entry(f"{p}embeddings.word_embeddings.weight", ("embeddings.word",), (profile.vocabulary, h)),
+        Entry(f"{p}embeddings.token_type_embeddings.weight", ("embeddings.type",), (profile.segments, h)),
+        *_affine(f"{p}embeddings.LayerNorm", "embeddings.norm", h),
+    ]
+    for i in range(profile.layers):
+        source, layer = f"{p}encoder.layer.{i}", f"layers.{i}"
+        for part in ("query", "key", "value"):
+            table += _affine(f"{source}.attention.self.{part}", f"{layer}.attention.{part}", h, h)
+        table += _affine(f"{source}.attention.output.dense", f"{layer}.attention.output", h, h)
+        table += _affine(f"{source}.attention.output.LayerNorm", f"{layer}.attention.norm", h)
+        wide = (f"{layer}.ffn.up", f"{layer}.ffn.gate")  # the activation is of the first half
+        table += _affine(f"{source}.mlp.gated_layers", wide, 2 * inner, h, bias=False)
+        table += _affine(f"{source}.mlp.wo", f"{layer}.ffn.down", h, inner)
+        table += _affine(f"{source}.mlp.layernorm", f"{layer}.ffn.norm", h)
+    return table
+
+
 def _deberta(profile: ModelProfile, prefix: str) -> list[Entry]:
     p, h, e = prefix, profile.hidden, profile.embedding
     relative = profile.layout.relative
@@ -104,9 +143,8 @@ def _modernbert(profile: ModelProfile, prefix: str) -> list[Entry]:
     ]
     for i in range(profile.layers):
         source, layer = f"{p}layers.{i}", f"layers.{i}"
-        qkv = tuple(f"{layer}.attention.{part}" for part in ("query", "key", "value"))
         after = f"{p}layers.{i + 1}.attn_norm" if i + 1 < profile.layers else f"{p}final_norm"
-        table += _affine(f"{source}.attn.Wqkv", qkv, 3 * h, h, bias=layout.qkv_bias)
+        table += _affine(f"{source}.attn.Wqkv", _qkv(layer), 3 * h, h, bias=layout.qkv_bias)
         table += _affine(f"{source}.attn.Wo", f"{layer}.attention.output", h, h, bias=layout.output_bias)
         table += _affine(f"{source}.mlp_norm", f"{layer}.attention.norm", h, bias=norm)
         table += _affine(f"{source}.mlp.Wi", (f"{layer}.ffn.up", f"{layer}.ffn.gate"), 2 * inner, h, bias=ffn)
@@ -146,10 +184,16 @@ def _decoder(profile: ModelProfile, prefix: str) -> list[Entry]:
 
 BODIES: Mapping[str, Callable[[ModelProfile, str], list[Entry]]] = {
     "bert": _bert,
+    "flash": _flash,
+    "jina-bert": _jina_bert,
     "modernbert": _modernbert,
     "deberta": _deberta,
     "decoder": _decoder,
 }
+
+
+def _qkv(layer: str) -> tuple[str, ...]:
+    return tuple(f"{layer}.attention.{part}" for part in ("query", "key", "value"))
 
 
 def _affine(source: str, canonical: str | tuple[str, ...], *weight: int, bias: bool = True) -> list[Entry]:

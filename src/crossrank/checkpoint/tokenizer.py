@@ -3,11 +3,13 @@
 It knows tokenizer files; not weights, engines or documents.
 """
 
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from crossrank.checkpoint.profile import UNKNOWN_ID, ModelProfile
 from crossrank.checkpoint.prompts import Prompt
@@ -73,6 +75,9 @@ def load_tokenizer(folder: Path, profile: ModelProfile) -> Tokenizer:
         raise
     except Exception as exc:  # tokenizers raises bare Exception
         raise CheckpointError(f"The tokenizer in {folder} cannot be read: {exc}. Download the model again.") from exc
+    if profile.lowercase and not _lowercases(json.loads(tokenizer.to_str()).get("normalizer")):
+        own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     tokenizer.no_truncation()
     tokenizer.no_padding()
     # Added tokens can have any id; the others are counted through.
@@ -83,6 +88,15 @@ def load_tokenizer(folder: Path, profile: ModelProfile) -> Tokenizer:
             "they belong to different models"
         )
     return tokenizer
+
+
+def _lowercases(normalizer: dict[str, Any] | None) -> bool:
+    """Whether a normaliser, as tokenizer.json describes it, makes letters small."""
+    if normalizer is None:
+        return False
+    parts = normalizer.get("normalizers") or []
+    small = normalizer.get("type") == "Lowercase" or bool(normalizer.get("lowercase"))
+    return small or any(_lowercases(part) for part in parts)
 
 
 def read_template(tokenizer: Tokenizer, profile: ModelProfile) -> PairTemplate:
@@ -129,6 +143,12 @@ def prompt_template(tokenizer: Tokenizer, prompt: Prompt, instruction: str | Non
         document=texts.document,
         lead=ids(texts.document.rstrip(" ")),
     )
+
+
+def prefixed(template: PairTemplate, instruction: str | None) -> PairTemplate:
+    """The template with an instruction as a line of text before the query, for models that have no place for one."""
+    before, after = template.query
+    return template if instruction is None else replace(template, query=(f"{before}{instruction}\n", after))
 
 
 def with_answers(profile: ModelProfile, tokenizer: Tokenizer) -> ModelProfile:

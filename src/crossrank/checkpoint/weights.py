@@ -45,7 +45,11 @@ def load_weights(folder: Path, profile: ModelProfile) -> dict[str, Tensor]:
     table = tensor_table(profile)
     known = {entry.source for entry in table}
     missing = [entry.source for entry in table if entry.source not in stored]
-    unused = [name for name in sorted(set(stored) - known) if name.rsplit(".", 1)[-1] not in BUFFERS]
+    unused = [
+        name
+        for name in sorted(set(stored) - known)
+        if name.rsplit(".", 1)[-1] not in BUFFERS and not name.startswith(profile.unread)
+    ]
     if profile.modular:
         unused = [name for name in unused if name not in POOLER]
     if missing or unused:

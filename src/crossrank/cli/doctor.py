@@ -12,6 +12,7 @@ import click
 
 from crossrank import __version__
 from crossrank.cli.facts import print_facts
+from crossrank.cli.unverified import allow_unverified
 from crossrank.machine import cpu_name, cpu_quota, gpus, memory_bytes, usable_cores
 
 EXTRAS = {"torch": "torch", "onnx": "onnxruntime", "eval": "ir_measures", "train": "sentence_transformers"}
@@ -35,6 +36,7 @@ Examples:
 @click.option("--split", metavar="NAME", help="Judgements: FOLDER/qrels/NAME.tsv; else those of test.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N judged queries of the set.")
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
+@allow_unverified
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     model: str | None,
@@ -44,6 +46,7 @@ def command(
     split: str | None,
     limit: int | None,
     threads: int | None,
+    allow_unverified: bool,
     as_json: bool,
 ) -> None:
     """Show what this machine has and which path the engine would take for MODEL (the bundled one without it).
@@ -57,11 +60,19 @@ def command(
 
         if data is None and (split or limit):
             raise click.UsageError("--split and --limit are for --data FOLDER.")
-        examine(model, data, split=split or "test", limit=limit, threads=threads, as_json=as_json)
+        examine(
+            model,
+            data,
+            split=split or "test",
+            limit=limit,
+            threads=threads,
+            allow_unverified=allow_unverified,
+            as_json=as_json,
+        )
         return
     if data is not None or split or limit or threads:
         raise click.UsageError("--data, --split, --limit and --threads are for --precision.")
-    facts = {**_machine(), **_engine(model)}
+    facts = {**_machine(), **_engine(model, allow_unverified=allow_unverified)}
     if as_json:
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **facts}, indent=2, ensure_ascii=False))
         return
@@ -108,13 +119,13 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _engine(model: str | None) -> dict[str, Any]:
+def _engine(model: str | None, *, allow_unverified: bool) -> dict[str, Any]:
     from crossrank.checkpoint.source import locate
     from crossrank.engine.open import OpenConfig, available_precisions, open_scorer
     from crossrank.engine.precision import kept
     from crossrank.engine.selftest import self_test
 
-    scorer = open_scorer(OpenConfig(model, self_test=False))
+    scorer = open_scorer(OpenConfig(model, self_test=False, allow_unverified=allow_unverified))
     tested = self_test(scorer)
     facts = scorer.backend.facts
     measured = {}

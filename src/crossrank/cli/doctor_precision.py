@@ -3,6 +3,7 @@
 import json
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,25 @@ HEADINGS = ("precision", "pairs/s", "ms for 100", "max |logit difference|", "tau
 
 
 def examine(
-    model: str | None, data: Path | None, *, split: str, limit: int | None, threads: int | None, as_json: bool
+    model: str | None,
+    data: Path | None,
+    *,
+    split: str,
+    limit: int | None,
+    threads: int | None,
+    allow_unverified: bool = False,
+    as_json: bool,
 ) -> None:
     """Measure, keep the verdict for those who open the model with precision "auto", and print."""
     name, probes = (SHIPPED, shipped_probes()) if data is None else _probes(data, split, limit)
     source = locate(model)
     isa, precisions = available_precisions()
     pairs = sum(len(probe.texts) for probe in probes)
+    opening = partial(Reranker, model, backend="native", threads=threads, cache=None, allow_unverified=allow_unverified)
     with ExitStack() as stack:
         with waiting("Opening the model"):
             models = {
-                precision: stack.enter_context(
-                    Reranker(model, backend="native", precision=precision, threads=threads, cache=None)
-                )
-                for precision in by_exactness(precisions)
+                precision: stack.enter_context(opening(precision=precision)) for precision in by_exactness(precisions)
             }
         with waiting(f"Scoring {pairs:,} pairs in {', '.join(models)}"):
             verdict = Verdict(measure(models, probes), name, cpu_name())

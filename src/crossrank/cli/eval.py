@@ -2,15 +2,16 @@
 
 import sys
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import click
 
-from crossrank.cli.eval_inputs import Stage, further_runs, identity, labels, measure_names, open_model
+from crossrank.cli.eval_inputs import Local, Stage, further_runs, identity, labels, measure_names, open_model
 from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.eval_table import print_evaluation
 from crossrank.cli.progress import waiting
+from crossrank.cli.spending import Spending, spending_options, spending_told
+from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.open import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import read_collection
@@ -39,7 +40,7 @@ Examples:
     "models",
     metavar="MODEL",
     multiple=True,
-    help="A folder or name; again for more. Else the bundled.",
+    help="A folder, a name, vendor:MODEL or a URL; again for more. Else the bundled.",
 )
 @click.option("--run", "run_file", metavar="FILE", type=FILE, help="The first stage: rerank the documents of this run.")
 @click.option("--pool", is_flag=True, help="The first stage: each query's judged documents.")
@@ -72,6 +73,8 @@ Examples:
     default="auto",
     help="What models compute in; auto (the default): the fastest that agrees with fp32, see crossrank doctor.",
 )
+@spending_options
+@allow_unverified
 @click.option("--out", metavar="DIR", type=FILE, help="Keep results there: report, JSON, runs; continue from there.")
 @click.option("--plots", is_flag=True, help="Draw differences by query, and quality against time, into --out.")
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON document.")
@@ -95,6 +98,9 @@ def command(
     threads: int | None,
     device: str,
     precision: str,
+    max_cost: float | None,
+    price: str | None,
+    allow_unverified: bool,
     out: Path | None,
     plots: bool,
     as_json_: bool,
@@ -108,7 +114,8 @@ def command(
     The first stage is that of --run, --pool or --bm25; else DATA's only run, or its BM25 run; else the judged
     documents, if most queries have relevant ones and others; else BM25.
 
-    With --out, a command that was interrupted goes on where it stopped when it is given again.
+    With --out, a command that was interrupted goes on where it stopped when it is given again; what a remote model
+    has ranked is not asked, and not paid for, a second time.
     """
     if as_json_ and as_markdown_:
         raise click.UsageError("--json and --markdown exclude each other.")
@@ -118,6 +125,9 @@ def command(
         raise click.UsageError("--plots needs --out DIR, where the pictures go.")
     if folder is None and (queries is None or corpus is None or qrels is None):
         raise click.UsageError("Give a folder DATA, or all of --queries, --corpus and --qrels.")
+    local = Local(max_length, threads, device, precision, allow_unverified)
+    local.check(models)
+    spending = Spending.of(models, max_cost, price)
     names = measure_names(measures)
     parse_measures(names)  # before anything that takes time
     if out is not None:
@@ -129,9 +139,11 @@ def command(
     named = labels(models, [stage.name, *runs])
     with ExitStack() as stack:
         shown = stack.enter_context(QueriesShown(len(named), out))
-        opening = partial(open_model, max_length=max_length, threads=threads, device=device, precision=precision)
-        opened = {label: stack.enter_context(opening(model)) for label, model in named.items()}
-        identities = {label: identity(model, max_length, opened[label].facts) for label, model in named.items()}
+        opened = {
+            label: stack.enter_context(open_model(model, local, spending.options())) for label, model in named.items()
+        }
+        stack.enter_context(spending_told(opened))
+        identities = {label: identity(model, max_length, opened[label]) for label, model in named.items()}
         evaluation = evaluate(
             opened,
             collection,

@@ -1,19 +1,21 @@
 """What the options of `crossrank eval` stand for: the first stage, further runs, models and their names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from typing import Any
 
 from crossrank import __version__
-from crossrank.backends.contract import BackendFacts
 from crossrank.checkpoint.source import BUNDLED, WANTED, locate
 from crossrank.cli.progress import waiting
+from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import DEPTH, FirstStage, from_bm25, from_pool, from_run, has_pools
 from crossrank.evaluate.collection import Collection, Run, read_run
 from crossrank.evaluate.runs import default_run, run_name
+from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
 CHOOSE = "--run, --pool or --bm25 choose another."
@@ -70,16 +72,42 @@ def labels(models: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def open_model(model: str, *, max_length: int | None, threads: int | None, device: str, precision: str) -> Reranker:
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Options about models on this machine; remote ones have none of them."""
+
+    max_length: int | None
+    threads: int | None
+    device: str
+    precision: str
+    allow_unverified: bool = False
+
+    def check(self, models: Sequence[str]) -> None:
+        """Raise if one was given that no model has."""
+        usual = {"max_length": None, "threads": None, "device": "auto", "precision": "auto", "allow_unverified": False}
+        given = [f"--{name.replace('_', '-')}" for name, value in asdict(self).items() if value != usual[name]]
+        if given and models and all(map(is_remote, models)):
+            raise UsageError(f"{', '.join(given)}: for models on this machine, of which none is named.")
+
+
+def open_model(model: str, local: Local, spending: Mapping[str, Any]) -> Reranker:
     """The model, with a sign of life; without a cache, which would hide what ranking costs."""
-    local = model == BUNDLED or Path(model).is_dir()  # a download shows its own progress
-    with waiting(f"Opening {model}") if local else nullcontext():
-        return Reranker(model, max_length=max_length, threads=threads, device=device, precision=precision, cache=None)
+    if is_remote(model):
+        return Reranker(model, cache=None, **spending)
+    here = model == BUNDLED or Path(model).is_dir()  # a download shows its own progress
+    with waiting(f"Opening {model}") if here else nullcontext():
+        return Reranker(model, cache=None, **asdict(local))
 
 
-def identity(model: str, max_length: int | None, facts: BackendFacts) -> str:
-    """What the model's results depend on: its files, how texts are cut, what computes it, crossrank's version."""
-    folder = locate(model).folder
+def identity(model: str, max_length: int | None, ranker: Reranker, revision: str | None = None) -> str:
+    """What the model's results depend on: its files, how texts are cut, what computes it, crossrank's version.
+
+    Of a remote one it is who is asked, where, and how; not the version, for results are paid for.
+    """
+    facts = ranker.facts
+    if is_remote(model):
+        return repr(facts)
+    folder = locate(model, revision=revision).folder
     computed_by = (facts.backend, facts.device, facts.precision)
     digest = blake2b(repr((__version__, max_length, computed_by)).encode(), digest_size=16)
     for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):

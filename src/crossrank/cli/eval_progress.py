@@ -6,10 +6,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from crossrank.cli.printable import printable
-from crossrank.cli.progress import AFTER_S
+from crossrank.cli.progress import queries_bar
 from crossrank.evaluate.ranking import QueryRanked
 
-BAR = "{desc} {n_fmt}/{total_fmt} queries |{bar}| {rate_noinv_fmt}, {remaining} left"
 NAME_MAX = 24
 
 
@@ -31,7 +30,7 @@ class QueriesShown:
         """One query more is done."""
         self._total = self._rankers * event.total
         if not event.kept and self._bar is None:  # what was kept says nothing about the rate
-            self._bar = self._open()
+            self._bar = queries_bar(self._total, self._done)
         self._done += 1
         if self._bar is not None:
             self._bar.set_description_str(printable(event.ranker)[-NAME_MAX:], refresh=False)
@@ -52,18 +51,3 @@ class QueriesShown:
             if self._folder is not None:
                 kept = f"They are kept in {self._folder}; the same command goes on from there."
             sys.stderr.write(f"{self._done} of {self._total} queries were ranked. {kept}\n")
-
-    def _open(self) -> Any:
-        from tqdm import tqdm
-
-        return tqdm(
-            total=self._total,
-            initial=self._done,
-            unit=" queries",
-            bar_format=BAR,
-            delay=AFTER_S,
-            disable=None,  # where stderr is no terminal
-            leave=False,
-            dynamic_ncols=True,
-            file=sys.stderr,
-        )

@@ -11,6 +11,7 @@ from crossrank import __version__
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "rank": ("crossrank.cli.rank", "Rank documents by relevance to a query."),
     "search": ("crossrank.cli.search", "Search a corpus: retrieve many passages, rerank them to few."),
+    "serve": ("crossrank.cli.serve", "Serve models over HTTP to any client of a rerank API."),
     "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),
     "calibrate": ("crossrank.cli.calibrate", "Turn a model's scores into probabilities, from labelled pairs."),
     "explain": ("crossrank.cli.explain", "Show which parts of a document make its score."),

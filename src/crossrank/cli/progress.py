@@ -5,10 +5,29 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 AFTER_S = 1.0
 EVERY_S = 0.1
+BAR = "{desc} {n_fmt}/{total_fmt} queries |{bar}| {rate_noinv_fmt}, {remaining} left"
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+def queries_bar(total: int, done: int) -> Any:
+    """A tqdm bar over queries with rate and time left, of which `done` say nothing about the rate; none in pipes."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        initial=done,
+        unit=" queries",
+        bar_format=BAR,
+        delay=AFTER_S,
+        disable=None,  # where stderr is no terminal
+        leave=False,
+        dynamic_ncols=True,
+        file=sys.stderr,
+    )
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def _summary(ranking: Ranking, shown: int) -> str:
     seconds = ranking.timings["total"]
     parts = [
         f"{shown:,} of {_count(ranking)}" + (f" (all: --top-k {len(ranking)})" if shown < len(ranking) else ""),
-        f"{ranking.usage['tokens']:,} tokens",
+        *([f"{ranking.usage['tokens']:,} tokens"] if "tokens" in ranking.usage else []),  # not every vendor counts them
         f"{seconds:,.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms",
         printable(str(ranking[0].scored_by)),
         *([f"{cut} not read to the end"] if cut else []),
@@ -90,10 +90,12 @@ def _score(hit: Hit) -> str:
 
 
 def _share(hit: Hit) -> float:
-    """How much of the bar: the probability, else the sigmoid of the logit, whatever scale the scores are on."""
+    """How much of the bar: the probability, else the sigmoid of the logit, else the score, whatever its scale."""
     if hit.probability is not None:
         return hit.probability
-    return 0.0 if hit.logit is None else (1 + math.tanh(hit.logit / 2)) / 2
+    if hit.logit is None:
+        return min(1.0, max(0.0, hit.score or 0.0))
+    return (1 + math.tanh(hit.logit / 2)) / 2
 
 
 def _bar(share: float) -> str:

@@ -65,6 +65,7 @@ class CrossEncoder:
         num_labels: checked against the checkpoint: a head is never made up.
         prompts: texts by name, to be put before queries; added to those of the checkpoint.
         default_prompt_name: which of them, unless a call names another.
+        allow_unverified: as for `Reranker`; nothing here runs a checkpoint's code, as trust_remote_code would.
         other: see above.
     """
 
@@ -80,6 +81,7 @@ class CrossEncoder:
         num_labels: int | None = None,
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
+        allow_unverified: bool = False,
         **other: Any,
     ) -> None:
         ignored = Ignored()
@@ -93,6 +95,7 @@ class CrossEncoder:
             max_length=max_length,
             cache=None,
             revision=revision,
+            allow_unverified=allow_unverified,
             cut_query=True,
         )
         self._open(Options(config, activation_fn, dict(prompts or {}), default_prompt_name))

@@ -3,6 +3,7 @@
 It knows lengths, offsets and text; no models, tokenizers or scores.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ Offsets = Sequence[tuple[int, int]]  # per token: characters (start, end) of the
 WINDOWS_MAX = 32
 OVERLAP_SHARE = 8  # neighbouring windows share a 1/8 of their tokens
 SENTENCE_ENDS = ".!?。！？\n"
+MEAN = re.compile(r"mean_top_([1-9]\d{0,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,43 @@ class Windows:
 
     ranges: tuple[tuple[int, int], ...]
     truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """How one logit comes of those of a document's windows.
+
+    Attributes:
+        best: how many of the best windows count; their mean is the document's logit.
+        only_first: whether windows after the first are left unread.
+    """
+
+    best: int = 1
+    only_first: bool = False
+
+
+MAX = Aggregate()
+
+
+def aggregate_of(name: str) -> Aggregate | None:
+    """What "max", "first" or "mean_top_K" asks for; None for any other name.
+
+    The first two are MaxP and FirstP of Dai and Callan 2019 (Deeper Text Understanding for IR with Contextual Neural
+    Language Modeling); the third is between their MaxP and a mean over all windows.
+    """
+    if mean := MEAN.fullmatch(name):
+        return Aggregate(best=int(mean[1]))
+    return {"max": MAX, "first": Aggregate(only_first=True)}.get(name)
+
+
+def beginning(text: str, characters: int) -> str:
+    """At most this many characters of a text, up to a word's edge if there is one in their last quarter."""
+    if len(text) <= characters:
+        return text
+    for end in range(characters, characters - characters // 4 - 1, -1):
+        if text[end].isspace():
+            return text[:end]
+    return text[:characters]
 
 
 def chunk(text: str, offsets: Offsets, room: int, windows_max: int) -> Windows:

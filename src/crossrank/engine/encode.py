@@ -4,6 +4,7 @@ It knows the tokenizer and the pair template; not weights, batches or scores. Eq
 """
 
 import sys
+import time
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,18 @@ from tokenizers import Encoding, Tokenizer
 
 from crossrank.backends.contract import Row
 from crossrank.checkpoint.tokenizer import PairTemplate
-from crossrank.engine.cut import WINDOWS_MAX, LongDocuments, Offsets, Windows, chunk, longest_first
+from crossrank.engine.cache import Recent, report
+from crossrank.engine.cut import (
+    MAX,
+    WINDOWS_MAX,
+    Aggregate,
+    LongDocuments,
+    Offsets,
+    Windows,
+    beginning,
+    chunk,
+    longest_first,
+)
 from crossrank.engine.pair import Pair, preview
 from crossrank.errors import DocumentError, QueryTooLongError
 
@@ -26,6 +38,9 @@ CHARACTERS_A_TOKEN = 8  # more than texts have on average
 TOKENS_TO_SPARE = 256  # between the last token that is read and the place where a text was broken off
 INSTRUCTIONS_MAX = 64  # whose templates are kept
 TEXTS_AT_ONCE = 1_024  # for the tokenizer: what it keeps of a text is far more than its ids
+REMEMBERED_BYTES = 64 * 2**20  # of texts with their tokens: about 50,000 passages
+REMEMBERED_TEXTS = 2**20
+ENTRY_BYTES = 512  # that a text and its tokens take beside their content
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,8 @@ class EncodeConfig:
         max_length: tokens of a row, special tokens included.
         long_documents: `chunk` into windows, `truncate` the end, or `error`.
         windows_max: the most windows of one document; what is beyond them is not read.
+        aggregate: how one logit comes of those of its windows.
+        max_chars: characters of a document that are read at all; None for no such limit.
         truncation_side: the side that is cut.
         cut_query: cut both texts, the longer one first, as sentence-transformers does, whatever `long_documents` says.
     """
@@ -43,14 +60,25 @@ class EncodeConfig:
     max_length: int
     long_documents: LongDocuments = "chunk"
     windows_max: int = WINDOWS_MAX
+    aggregate: Aggregate = MAX
+    max_chars: int | None = None
     truncation_side: str = "right"
     cut_query: bool = False
 
     @property
+    def windows(self) -> int:
+        """The most windows of one document that are read."""
+        chunked = self.long_documents == "chunk" and not self.cut_query and not self.aggregate.only_first
+        return self.windows_max if chunked else 1
+
+    @property
     def tokens_max(self) -> int:
         """Tokens of a document that can be read at most, in all its windows."""
-        chunked = self.long_documents == "chunk" and not self.cut_query
-        return self.max_length * (self.windows_max if chunked else 1)
+        return self.max_length * self.windows
+
+    def read_of(self, document: str) -> str:
+        """The part of a document's text that is tokenised."""
+        return document if self.max_chars is None else beginning(document, self.max_chars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +97,16 @@ class Tokens:
 
 
 Known = MutableMapping[str, Tokens]  # by text
+
+
+def token_cache(bytes_max: int = REMEMBERED_BYTES) -> Recent[str, Tokens]:
+    """What an encoder remembers of the texts it met: the last ones, bounded by bytes."""
+    return Recent(_size, bytes_max=bytes_max, entries_max=REMEMBERED_TEXTS)
+
+
+def _size(text: str, tokens: Tokens) -> int:
+    offsets = 0 if tokens.offsets is None else tokens.offsets.nbytes
+    return sys.getsizeof(text) + tokens.ids.nbytes + offsets + ENTRY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +152,7 @@ class Encoder:
         config: how much a row may hold.
         asked_otherwise: whether the template holds another instruction than its authors'.
         instructed: makes the template for an instruction; None for a model that takes none.
+        recent: what was tokenised before; None tokenises every time.
     """
 
     tokenizer: Tokenizer
@@ -121,6 +160,7 @@ class Encoder:
     config: EncodeConfig
     instructed: Callable[[str], PairTemplate] | None = None
     asked_otherwise: bool = False
+    recent: "Recent[str, Tokens] | None" = None
     _fixed: dict[str, Fixed] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def _fixed_for(self, instruction: str) -> Fixed:
@@ -135,13 +175,27 @@ class Encoder:
 
     def prepare(self, texts: Iterable[str]) -> dict[str, Tokens]:
         """Documents with their tokens, by text; what the template puts before a document is tokenised with it."""
-        distinct = list(dict.fromkeys(texts))
-        tokens = self.tokens(self.template.document + text for text in distinct)
-        return {text: tokens[self.template.document + text] for text in distinct}
+        read = {text: self.template.document + self.config.read_of(text) for text in texts}
+        tokens = self.tokens(read.values())
+        return {text: tokens[whole] for text, whole in read.items()}
 
     def tokens(self, texts: Iterable[str]) -> dict[str, Tokens]:
-        """Each distinct text with its tokens, in one call of the tokenizer, which spreads it over the cores."""
+        """Each distinct text with its tokens; those of texts that were met lately are known."""
         distinct = list(dict.fromkeys(texts))
+        if self.recent is None or not distinct:
+            return self._tokenised(distinct)
+        started = time.perf_counter()
+        tokens = self.recent.get_many(distinct)
+        seconds = time.perf_counter() - started
+        report("tokens", hits=len(tokens), misses=len(distinct) - len(tokens), seconds=seconds)
+        if fresh := [text for text in distinct if text not in tokens]:
+            new = self._tokenised(fresh)
+            self.recent.put_many(new)
+            tokens.update(new)
+        return tokens
+
+    def _tokenised(self, distinct: list[str]) -> dict[str, Tokens]:
+        """Tokens in one call of the tokenizer, which spreads it over the cores."""
         huge = max(HUGE_CHARACTERS, CHARACTERS_A_TOKEN * self.config.tokens_max)
         if self.config.truncation_side == "left" or self.config.cut_query:
             huge = sys.maxsize  # the end counts, or how long both texts are
@@ -171,7 +225,7 @@ class Encoder:
         return Tokens(np.array(encoding.ids, np.int32), offsets)
 
     def encode(self, pairs: Sequence[Pair], known: Mapping[str, Tokens]) -> list[Encoded]:
-        """The rows of each pair, in order; texts in `known` are not tokenised again.
+        """The rows of each pair, in order; documents in `known` are not tokenised again.
 
         Raises:
             QueryTooLongError: a query leaves no room for a document.
@@ -180,20 +234,21 @@ class Encoder:
         fixed = {instruction: self._fixed_for(instruction) for instruction in {pair.instruction for pair in pairs}}
         asked = [fixed[pair.instruction].template.asked(pair.query) for pair in pairs]
         lead = self.template.document  # no instruction changes it
-        fresh = (lead + pair.document for pair in pairs if pair.document not in known)
-        tokens = self.tokens(text for text in both(asked, fresh) if lead or text not in known)
+        fresh = {d: lead + self.config.read_of(d) for _, d, _ in pairs if d not in known}
+        tokens = self.tokens(both(asked, fresh.values()))
         return [
             self._encode(
                 pair,
                 fixed[pair.instruction],
-                tokens[text] if text in tokens else known[text],
-                known[pair.document] if pair.document in known else tokens[lead + pair.document],
+                tokens[text],
+                known[pair.document] if pair.document in known else tokens[fresh[pair.document]],
             )
             for pair, text in zip(pairs, asked, strict=True)
         ]
 
     def _encode(self, pair: Pair, fixed: Fixed, query: Tokens, document: Tokens) -> Encoded:
         query_ids, length = query.ids, len(document.ids)
+        text = self.config.read_of(pair.document)
         template, lead = fixed.template, fixed.lead
         room = self.config.max_length - template.special_tokens
         if self.config.cut_query and not len(lead):
@@ -202,38 +257,41 @@ class Encoder:
         else:
             room -= len(query_ids)
             if room < 1:
+                around = " with what stands around it" if any(template.query) else ""
                 raise QueryTooLongError(
-                    f"The query {preview(pair.query)} has {'' if query.whole else 'over '}{len(query_ids)} tokens; "
+                    f"The query {preview(pair.query)}{around} has {'' if query.whole else 'over '}{len(query_ids)} "
+                    "tokens; "
                     f"with {template.special_tokens} special tokens it leaves no room for a document in "
                     f"{self.config.max_length}. A query is never cut: shorten it, or use a model with a longer context."
                 )
         if length <= room:
             windows = Windows(((0, length),), truncated=False)
-            passages: tuple[tuple[int, int], ...] = ((0, len(pair.document)),)
+            passages: tuple[tuple[int, int], ...] = ((0, len(text)),)
         else:
-            offsets = self._offsets(pair, document, template.document)
-            windows = self._cut(pair, offsets, room - len(lead), counted="" if document.whole else "more than ")
+            offsets = self._offsets(text, document, template.document)
+            windows = self._cut(pair, text, offsets, room - len(lead), counted="" if document.whole else "more than ")
             passages = tuple((offsets[a][0], offsets[b - 1][1]) if b > a else (0, 0) for a, b in windows.ranges)
         parts = tuple(
             document.ids[start:stop] if start == 0 else np.concatenate([lead, document.ids[start:stop]])
             for start, stop in windows.ranges
         )
         rows = tuple(fixed.row(query_ids, part) for part in parts)
-        return Encoded(rows, passages, max(0, length - len(lead)), windows.truncated or not document.whole)
+        truncated = windows.truncated or not document.whole or len(text) < len(pair.document)
+        return Encoded(rows, passages, max(0, length - len(lead)), truncated)
 
-    def _offsets(self, pair: Pair, document: Tokens, lead: str) -> Offsets:
+    def _offsets(self, text: str, document: Tokens, lead: str) -> Offsets:
         """The characters of the document that each token comes from; none for what stands before it."""
         if document.offsets is None:
-            offsets = self.tokenizer.encode(lead + pair.document, add_special_tokens=False).offsets
+            offsets = self.tokenizer.encode(lead + text, add_special_tokens=False).offsets
         else:
             offsets = document.offsets.tolist()
         assert len(offsets) == len(document.ids), "bug: these are tokens of another text"
         return offsets if not lead else [(max(0, a - len(lead)), max(0, b - len(lead))) for a, b in offsets]
 
-    def _cut(self, pair: Pair, offsets: Offsets, room: int, *, counted: str) -> Windows:
+    def _cut(self, pair: Pair, text: str, offsets: Offsets, room: int, *, counted: str) -> Windows:
         match "truncate" if self.config.cut_query else self.config.long_documents:
             case "chunk":
-                return chunk(pair.document, offsets, room, self.config.windows_max)
+                return chunk(text, offsets, room, self.config.windows)
             case "error":
                 raise DocumentError(
                     f"The document {preview(pair.document)} has {counted}{len(offsets)} tokens; beside the query "

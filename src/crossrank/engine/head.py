@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.checkpoint.profile import Reading, ScoreActivation
+from crossrank.checkpoint.reading import Reading, ScoreActivation
 
 Scores = NDArray[np.float32]
 
@@ -24,6 +24,12 @@ def read(logits: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
         shares = np.exp(wide - wide.max(axis=1, keepdims=True))
         expected: Scores = ((shares / shares.sum(axis=1, keepdims=True)) @ np.arange(wide.shape[1])).astype(np.float32)
     return expected
+
+
+def aggregated(logits: NDArray[np.float32], best: int) -> float:
+    """A document's logit, fp32, of those of its windows, fp32 [windows]: the mean of the `best` highest, or of all."""
+    highest = np.sort(logits)[-best:]  # sorted, so that the sum has one order whatever that of the windows
+    return float(np.float32(highest.astype(np.float64).mean()))
 
 
 def activate(logits: NDArray[np.float32], activation: ScoreActivation) -> Scores:

@@ -6,23 +6,33 @@ It is the only place that knows both checkpoints and backends.
 import logging
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import blake2b
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from crossrank.backends.contract import Backend, BackendFacts
+from tokenizers import Tokenizer
+
+from crossrank.backends.contract import Backend
 from crossrank.backends.onnx_files import onnx_files
 from crossrank.checkpoint.profile import ModelProfile, read_profile
-from crossrank.checkpoint.source import ONNX_WANTED, WANTED, locate
-from crossrank.checkpoint.tokenizer import load_tokenizer, prompt_template, read_template, with_answers
+from crossrank.checkpoint.source import locate
+from crossrank.checkpoint.tokenizer import (
+    PairTemplate,
+    load_tokenizer,
+    prefixed,
+    prompt_template,
+    read_template,
+    with_answers,
+)
 from crossrank.checkpoint.weights import load_weights
-from crossrank.engine.cache import MemoryCache, ScoreCache
+from crossrank.engine.cache import ScoreCache, open_cache
 from crossrank.engine.choose import choose
-from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
-from crossrank.engine.encode import EncodeConfig, Encoder
+from crossrank.engine.cut import WINDOWS_MAX, Aggregate, LongDocuments, aggregate_of
+from crossrank.engine.encode import EncodeConfig, Encoder, token_cache
+from crossrank.engine.fingerprint import fingerprint
 from crossrank.engine.packed import packed_file
 from crossrank.engine.precision import kept
 from crossrank.engine.scorer import Scorer
@@ -31,8 +41,6 @@ from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageErro
 from crossrank.observe import ModelOpened, emit
 
 log = logging.getLogger("crossrank")
-
-CUTTING_VERSION = 1  # raised when engine/cut gives other windows, so that shared caches forget the old scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,16 @@ class OpenConfig:
     max_length: int | None = None
     long_documents: LongDocuments = "chunk"
     windows_max: int = WINDOWS_MAX
+    aggregate: str = "max"
+    max_chars: int | None = None
     instruction: str | None = None
+    instruction_mode: str = "native"
     template: str | None = None
     cache: str | ScoreCache | None = "memory"
     revision: str | None = None
     compile: bool = False
+    layer: int | None = None
+    allow_unverified: bool = False
     self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
 
@@ -62,12 +75,14 @@ CHOICES = {
     "backend": ("auto", "native", "torch", "onnx"),
     "precision": ("auto", "fp32", "bf16", "fp16", "int8"),
     "long_documents": ("chunk", "truncate", "error"),
+    "instruction_mode": ("native", "prefix"),
 }
 COUNTS = {  # least, most, whether it may be left out
     "threads": (1, 1024, True),
     "batch_tokens": (1, 2**24, True),
     "max_length": (8, 2**24, True),
     "windows_max": (1, 2**16, False),
+    "max_chars": (1, 2**31, True),
 }
 
 
@@ -80,34 +95,31 @@ def open_scorer(config: OpenConfig) -> Scorer:
     """
     _check(config)
     started = time.perf_counter()
+    cache = open_cache(config.cache)
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
-    profile = read_profile(source.folder, source.name, template=config.template)
-    check_instruction(profile, config.instruction)
+    profile = read_profile(source.folder, source.name, template=config.template, layer=config.layer)
+    check_instruction(profile, config.instruction, config.instruction_mode)
     tokenizer = load_tokenizer(source.folder, profile)
     profile = with_answers(profile, tokenizer)
     encode = EncodeConfig(
         max_length=checked_length(config.max_length, profile),
         long_documents=config.long_documents,
         windows_max=config.windows_max,
+        aggregate=_aggregate(config),
+        max_chars=config.max_chars,
         truncation_side=profile.truncation_side,
         cut_query=config.cut_query,
     )
-    if profile.prompt is None:
-        encoder = Encoder(tokenizer, read_template(tokenizer, profile), encode)
-    else:
-        asked = partial(prompt_template, tokenizer, profile.prompt)
-        otherwise = config.instruction is not None
-        encoder = Encoder(tokenizer, asked(config.instruction), encode, asked, asked_otherwise=otherwise)
+    encoder = replace(_encoder(config, profile, tokenizer, encode), recent=None if cache is None else token_cache())
     backend = open_backend(config, profile, source.folder)
     log.info("opened %s: %s", source.name, backend.facts)
-    cache = MemoryCache() if config.cache == "memory" else config.cache
-    assert cache is None or not isinstance(cache, str), "bug: an unchecked cache spec"
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
-    identity = fingerprint(source.folder, encoder, backend.facts) if shared else b""
+    identity = fingerprint(source.folder, profile, encoder, backend.facts) if shared else b""
     scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder)
     if config.self_test:
-        self_test(scorer)
+        whole = replace(encoder, config=replace(encode, max_chars=None))  # the probes are meant to be read to the end
+        self_test(replace(scorer, encoder=whole))
     facts, seconds = backend.facts, time.perf_counter() - started
     emit(
         ModelOpened(
@@ -121,15 +133,46 @@ def open_scorer(config: OpenConfig) -> Scorer:
     return scorer
 
 
+def _encoder(config: OpenConfig, profile: ModelProfile, tokenizer: Tokenizer, encode: EncodeConfig) -> Encoder:
+    """How the model is given texts: by its template or prompt, with the instruction where the mode says."""
+    prompt = None if profile.prompt is None else partial(prompt_template, tokenizer, profile.prompt)
+    if prompt is not None and config.instruction_mode == "native":
+        asked: Callable[[str | None], PairTemplate] = prompt
+    else:
+        plain = read_template(tokenizer, profile) if prompt is None else prompt(None)
+        if config.instruction_mode == "native":
+            return Encoder(tokenizer, plain, encode)
+        asked = partial(prefixed, plain)
+    otherwise = config.instruction is not None
+    return Encoder(tokenizer, asked(config.instruction), encode, asked, asked_otherwise=otherwise)
+
+
+def _aggregate(config: OpenConfig) -> Aggregate:
+    name: Any = config.aggregate
+    aggregate = aggregate_of(name) if isinstance(name, str) else None
+    if aggregate is None:
+        raise UsageError(f"aggregate={name!r} is not known; allowed: max, first, mean_top_2, mean_top_3 and so on")
+    if name != "max" and config.long_documents != "chunk":
+        raise UsageError(
+            f"aggregate={name!r} is about the windows of a document, of which long_documents="
+            f"{config.long_documents!r} makes none. Leave out one of them, or use long_documents='chunk'."
+        )
+    return aggregate
+
+
 def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Backend:
     """The model in `folder` on the backend that was asked for, or the fastest that runs it."""
     stored = any(folder.glob("*.safetensors"))
     chosen = choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
+    # A graph is of the authors' own making, whatever their code is.
+    _check_verified(profile, allowed=config.allow_unverified or chosen == "onnx")
     if chosen == "onnx":
         from crossrank.backends.onnx import open_onnx
 
         if config.compile:
             raise UsageError("compile=True is for the torch engine on a GPU; ONNX Runtime compiles by itself.")
+        if config.layer is not None:
+            raise UsageError(f"layer={config.layer}: an ONNX file computes all its layers. Use backend='torch'.")
         return open_onnx(
             profile,
             folder,
@@ -186,31 +229,28 @@ def resolved_precision(folder: Path, wanted: str) -> str:
     return verdict.fastest
 
 
-def check_instruction(profile: ModelProfile, instruction: str | None) -> None:
-    """Raise for an instruction that would silently do nothing, and for what is none."""
+def _check_verified(profile: ModelProfile, *, allowed: bool) -> None:
+    """Raise for a model whose scores may not be those that its authors meant, unless the caller takes that risk."""
+    if profile.unverified and not allowed:
+        raise UnsupportedModelError(
+            f"{profile.name!r} is not verified: {profile.unverified}. To use it all the same, give "
+            "allow_unverified=True (--allow-unverified), and compare some scores with those of its model card first."
+        )
+
+
+def check_instruction(profile: ModelProfile, instruction: str | None, mode: str = "native") -> None:
+    """Raise for an instruction that would silently do nothing, and for what is none; `mode` is `instruction_mode`."""
     if instruction is None:
         return
     if not isinstance(instruction, str) or not instruction.strip():
         raise UsageError(f"instruction must be a text that says what to look for, not {instruction!r}")
-    if profile.prompt is None:
+    if any("\ud800" <= character <= "\udfff" for character in instruction):
+        raise UsageError(f"instruction holds a lone surrogate, which is no valid Unicode text: {instruction!r}")
+    if mode == "native" and (profile.prompt is None or not profile.prompt.instructed):
         raise UnsupportedModelError(
-            f"{profile.name!r} takes no instruction: it was trained on plain queries. Leave out instruction=."
+            f"{profile.name!r} takes no instruction: it was trained on plain queries. Leave out instruction=, or "
+            "open it with instruction_mode='prefix', which puts the instruction before the query as text."
         )
-
-
-def fingerprint(folder: Path, encoder: Encoder, facts: BackendFacts) -> bytes:
-    """What tells this model's scores, bit by bit, from any other's: its files, how texts are cut, what computes it."""
-    computed_by = (facts.backend, facts.device, facts.precision, facts.detail)
-    digest = blake2b(repr((CUTTING_VERSION, encoder.config, encoder.template, computed_by)).encode(), digest_size=32)
-    files = (
-        (*WANTED, *ONNX_WANTED, *(f"onnx/{pattern}" for pattern in ONNX_WANTED)) if facts.backend == "onnx" else WANTED
-    )
-    for file in sorted({file for pattern in files for file in folder.glob(pattern)}):
-        digest.update(f"{file.relative_to(folder)}:{file.stat().st_size}:".encode())
-        with file.open("rb") as content:
-            while block := content.read(1 << 20):
-                digest.update(block)
-    return digest.digest()
 
 
 def checked_length(max_length: int | None, profile: ModelProfile) -> int:
@@ -238,11 +278,6 @@ def _check(config: OpenConfig) -> None:
             raise UsageError(f"{name}={value!r} is not available in this version; allowed: {', '.join(allowed)}")
     for name in COUNTS:
         _check_count(name, getattr(config, name))
-    cache: Any = config.cache
-    if not (cache is None or cache == "memory" or (isinstance(cache, ScoreCache) and not isinstance(cache, str))):
-        raise UsageError(
-            f"cache={cache!r} is not available in this version; allowed: 'memory', None, or a ScoreCache object"
-        )
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -17,10 +17,10 @@ class Scored:
     """What the model said of a pair, and how much of the document it read to say so.
 
     Attributes:
-        logit: fp32, of the best window of the document.
+        logit: fp32, of the best window of the document, or the mean of its best ones.
         tokens: length of the document in tokens, before any cut; of a huge one, of what was tokenised of it.
         truncated: whether some of the document was never read.
-        passage: characters (start, end) of the window that gave the logit.
+        passage: characters (start, end) of the best window.
         cost: tokens that went through the model for it, with the query, special tokens and overlaps of all windows.
     """
 

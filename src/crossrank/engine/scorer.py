@@ -3,7 +3,6 @@
 It knows pairs, tokens and logits; not documents, rankings, HTTP or which backend it runs on.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending, Row
 from crossrank.checkpoint.profile import ModelProfile
-from crossrank.engine.cache import ScoreCache, cache_key
+from crossrank.engine.cache import Guarded, cache_keys
 from crossrank.engine.encode import Encoded, Encoder, Tokens
-from crossrank.engine.head import activate, read
+from crossrank.engine.head import activate, aggregated, read
 from crossrank.engine.pair import Pair, Scored, preview
 from crossrank.engine.plan import plan, portions
 from crossrank.errors import NotFiniteError
@@ -78,7 +77,7 @@ class Scorer:
     profile: ModelProfile
     encoder: Encoder
     backend: Backend
-    cache: ScoreCache | None
+    cache: Guarded | None
     identity: bytes
     folder: Path = Path()
 
@@ -99,10 +98,10 @@ class Scorer:
         """What the cache knows of these pairs."""
         if self.cache is None:
             return {}
-        keys = {cache_key(self.identity, pair): pair for pair in dict.fromkeys(pairs)}
-        found = self.cache.get_many(list(keys))
-        # A cache that comes from outside may hold anything; what is no number is scored anew.
-        return {keys[key]: scored for key, scored in found.items() if math.isfinite(scored.logit)}
+        distinct = list(dict.fromkeys(pairs))
+        keys = cache_keys(self.identity, distinct)
+        found = self.cache.get_many(keys)
+        return {pair: found[key] for key, pair in zip(keys, distinct, strict=True) if key in found}
 
     def begin(
         self,
@@ -153,16 +152,17 @@ class Scorer:
         return activate(logits, self.profile.score_activation)
 
     def _merge(self, pairs: Sequence[Pair], encoded: list[Encoded], logits: NDArray[np.float32]) -> dict[Pair, Scored]:
-        """The best window of each document; documents whose last window was not reached are left out."""
+        """What each document's windows come to; documents whose last window was not reached are left out."""
         merged: dict[Pair, Scored] = {}
         start = 0
         for pair, item in zip(pairs, encoded, strict=True):
             stop = start + len(item.rows)
             if stop > len(logits):
                 break
-            best = int(np.argmax(logits[start:stop]))
+            passage = item.passages[int(np.argmax(logits[start:stop]))]
+            logit = aggregated(logits[start:stop], self.encoder.config.aggregate.best)
             cost = sum(len(row.ids) for row in item.rows)
-            merged[pair] = Scored(float(logits[start + best]), item.tokens, item.truncated, item.passages[best], cost)
+            merged[pair] = Scored(logit, item.tokens, item.truncated, passage, cost)
             start = stop
         return merged
 
@@ -189,7 +189,7 @@ class Scorer:
 
     def _remember(self, scored: Mapping[Pair, Scored]) -> None:
         if self.cache is not None and scored:
-            self.cache.put_many({cache_key(self.identity, pair): result for pair, result in scored.items()})
+            self.cache.put_many(dict(zip(cache_keys(self.identity, scored), scored.values(), strict=True)))
 
 
 def _known(logits: Logits) -> Pending:

@@ -78,20 +78,33 @@ def read_texts(file: Path) -> dict[str, str]:
         if not line.strip():
             continue
         try:
-            entry: Any = json.loads(line)
-            key, text = str(entry["_id"]), f"{entry.get('title') or ''} {entry['text']}".strip()
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
-            raise InputFileError(
-                f'{file}, line {number}: each line must be {{"_id": ..., "text": ...}} ({type(exc).__name__}: {exc}).'
-            ) from None
+            key, entry = entry_of(line)
+        except ValueError as exc:
+            raise InputFileError(f"{file}, line {number}: {exc}") from None
         if key in texts:
             raise InputFileError(
                 f"{file}, line {number}: the id {key!r} stands in the file a second time. Ids are unique."
             )
-        texts[key] = text
+        texts[key] = text_of_entry(entry)
     if not texts:
         raise InputFileError(f"{file} is empty.")
     return texts
+
+
+def entry_of(line: str) -> tuple[str, dict[str, Any]]:
+    """The id and the entry of a line of JSON; a ValueError says what is wrong with it."""
+    try:
+        entry = json.loads(line)
+        key, _ = str(entry["_id"]), text_of_entry(entry)
+    except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError) as exc:
+        reason = f"{type(exc).__name__}: {exc}"
+        raise ValueError(f'each line must be {{"_id": ..., "text": ...}} ({reason}).') from None
+    return key, entry
+
+
+def text_of_entry(entry: Mapping[str, Any]) -> str:
+    """What is read of an entry: its title, where it has one, then its text."""
+    return f"{entry.get('title') or ''} {entry['text']}".strip()
 
 
 def read_qrels(file: Path) -> dict[str, dict[str, int]]:

@@ -68,6 +68,7 @@ def _row(row: Row) -> dict[str, Any]:
             "document_ms": speed.document_ms,
             "documents_per_query": speed.documents,
             "tokens_per_query": speed.tokens,
+            "cost_usd": speed.cost_usd,
         },
     }
 

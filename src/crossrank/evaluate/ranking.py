@@ -15,6 +15,7 @@ from crossrank.evaluate.candidates import Candidates
 from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.result import Ranked, Speed
 from crossrank.evaluate.resume import Kept
+from crossrank.remote.costs import cost_usd
 from crossrank.types import Ranker, Ranking
 
 
@@ -76,12 +77,14 @@ def speed_of(ranked: Sequence[Ranked]) -> Speed | None:
     p50, p95 = np.quantile([one.seconds for one in called], [0.5, 0.95]) * 1000
     documents = sum(one.documents for one in called)
     tokens = [one.tokens for one in called if one.tokens is not None]
+    costs = [one.cost_usd for one in called if one.cost_usd is not None]
     return Speed(
         float(p50),
         float(p95),
         1000 * sum(one.seconds for one in called) / documents,
         documents / len(called),
         sum(tokens) / len(called) if len(tokens) == len(called) else None,
+        math.fsum(costs) if len(costs) == len(called) else None,
     )
 
 
@@ -99,8 +102,8 @@ def _rank(task: Task, name: str, ranker: Ranker, query: str) -> Ranked:
     unread = [document for document, _ in task.candidates.run[query] if document not in task.collection.corpus]
     ranked = [ids[place] for place in _places(ranking, len(ids), name, query)]
     scores = [None if hit.score is None else hit.score if hit.logit is None else hit.logit for hit in ranking]
-    run = list(zip(ranked + unread, _decreasing([*scores, *([None] * len(unread))], name, query), strict=True))
-    return Ranked(query, run, seconds, len(ids), ranking.usage.get("tokens"))
+    run = list(zip(ranked + unread, decreasing([*scores, *([None] * len(unread))], name, query), strict=True))
+    return Ranked(query, run, seconds, len(ids), ranking.usage.get("tokens"), cost_usd(ranking.usage))
 
 
 def _places(ranking: Ranking, count: int, name: str, query: str) -> list[int]:
@@ -113,7 +116,7 @@ def _places(ranking: Ranking, count: int, name: str, query: str) -> list[int]:
     return places
 
 
-def _decreasing(scores: Sequence[float | None], name: str, query: str) -> list[float]:
+def decreasing(scores: Sequence[float | None], name: str, query: str) -> list[float]:
     """The scores, lowered just so far that trec_eval, which reads fp32 and sorts, keeps the ranker's order."""
     lowered: list[float] = []
     last = np.float32(math.inf)

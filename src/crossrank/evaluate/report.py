@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from crossrank.evaluate.result import SIGNIFICANT, Evaluation, Row, Score
 
 INTERVAL = "95 % interval"
+COST = "dollars (estimate)"
 DIFFERENCE_INTERVAL = "its 95 % interval"
 
 
@@ -32,12 +33,14 @@ def speed_table(evaluation: Evaluation) -> Table | None:
             _ms(speed.document_ms),
             f"{speed.documents:,.0f}",
             "" if speed.tokens is None else f"{speed.tokens:,.0f}",
+            "" if speed.cost_usd is None else f"{speed.cost_usd:.4f}",
         )
         for row in evaluation.rows
         if (speed := row.speed) is not None
     )
-    headings = ("time", "ms a query (median)", "95 %", "ms a document", "documents a query", "tokens a query")
-    return Table(headings, rows) if rows else None
+    headings = ("time", "ms a query (median)", "95 %", "ms a document", "documents a query", "tokens a query", COST)
+    shown = len(headings) if any(row[-1] for row in rows) else len(headings) - 1  # dollars, where anyone was paid
+    return Table(headings[:shown], tuple(row[:shown] for row in rows)) if rows else None
 
 
 def title(evaluation: Evaluation) -> str:

@@ -22,6 +22,7 @@ class Ranked:
         seconds: what the call to the ranker took.
         documents: how many it was given.
         tokens: how many it read, where it tells.
+        cost_usd: what a vendor takes for it, by estimate, where that is known.
     """
 
     query: str
@@ -29,6 +30,7 @@ class Ranked:
     seconds: float
     documents: int
     tokens: int | None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Speed:
         document_ms: milliseconds for one candidate, on average.
         documents: candidates of a query, on average.
         tokens: tokens of a query and its candidates, on average; None where the ranker does not tell.
+        cost_usd: what a vendor takes for all queries, by estimate; None where that is not known, or nothing.
     """
 
     p50_ms: float
@@ -48,6 +51,7 @@ class Speed:
     document_ms: float
     documents: float
     tokens: float | None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

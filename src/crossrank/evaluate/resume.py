@@ -105,6 +105,7 @@ class Journal:
                 "seconds": ranked.seconds,
                 "documents": ranked.documents,
                 "tokens": ranked.tokens,
+                "cost_usd": ranked.cost_usd,
                 "run": ranked.run,
             }
         )
@@ -161,7 +162,14 @@ class Journal:
             self._identities[entry["ranker"]] = entry["identity"]
             return
         run = [(str(document), float(score)) for document, score in entry["run"]]
-        ranked = Ranked(entry["query"], run, float(entry["seconds"]), int(entry["documents"]), entry["tokens"])
+        ranked = Ranked(
+            entry["query"],
+            run,
+            float(entry["seconds"]),
+            int(entry["documents"]),
+            entry["tokens"],
+            entry.get("cost_usd"),
+        )
         self._known.setdefault(entry["ranker"], {})[ranked.query] = ranked
 
     def _append(self, entry: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrank.checkpoint.profile import ModelProfile, read_profile
+from crossrank.checkpoint.tokenizer import load_tokenizer, with_answers
 from crossrank.checkpoint.weights import SINGLE, load_weights
 from crossrank.errors import CheckpointError, MissingExtra, ModelNotFoundError, UsageError
 from crossrank.export.folder import copy_settings, staged, unwritable
@@ -28,12 +29,13 @@ class Converted:
     profile: ModelProfile
 
 
-def convert(folder: Path, out: Path, *, force: bool = False) -> Converted:
+def convert(folder: Path, out: Path, *, template: str | None = None, force: bool = False) -> Converted:
     """Write the model in `folder` to `out` with its weights as model.safetensors, and check that it can be opened.
 
     Args:
         folder: with pytorch_model.bin, or its parts and their index.
         out: a folder; made if it does not exist.
+        template: how a language model is asked, where its files do not tell.
         force: replace files of the same names in `out`.
 
     Raises:
@@ -65,7 +67,9 @@ def convert(folder: Path, out: Path, *, force: bool = False) -> Converted:
                 raise _unwritten(out, exc) from exc
             _check_equal(weights, load_file(target))
             tensors, size = tensors + len(weights), size + target.stat().st_size
-        profile = read_profile(stage, str(folder))
+        profile = read_profile(stage, str(folder), template=template)
+        if profile.answers is not None:
+            profile = with_answers(profile, load_tokenizer(stage, profile))
         if not profile.family.foreign:
             load_weights(stage, profile)
     return Converted(out, tuple(read), tensors, size, profile)

@@ -20,6 +20,7 @@ SETTINGS = (  # what makes weights a model; never code
     "[0-9]*_*/config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",

@@ -1,4 +1,4 @@
-"""A sequence classifier of transformers as an ONNX graph, rows and tokens of any number.
+"""A model of transformers as an ONNX graph that gives logits, rows and tokens of any number.
 
 It knows torch and transformers; not scores, folders of results or engines. No code in a checkpoint is run.
 """
@@ -17,13 +17,17 @@ from torch import Tensor
 
 from crossrank.backends.onnx_graph import read_graph
 from crossrank.checkpoint.profile import ModelProfile
+from crossrank.checkpoint.weights import load_weights
 from crossrank.errors import CrossrankError, MissingExtra, UnsupportedModelError, UsageError, WeightsError
+from crossrank.export.headed import Headed
 
 OPSET = 18  # the lowest that the exporter writes by itself, so that the most runtimes read it
+OPSET_MIN = 7  # the lowest that ONNX Runtime reads
 ROWS, TOKENS = 2, 12  # of the example that the graph is made from
 ONE_FILE = 1_500_000_000  # bytes of weights; a protobuf ends at 2 GB, those of larger models go beside it
 NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
 NAMED_MAX = 12
+BESIDE = ("pooler.", "lm_head.")  # of a body whose head is the profile's: not looked at
 
 
 class Logits(torch.nn.Module):  # type: ignore[misc]
@@ -50,14 +54,16 @@ def write_graph(folder: Path, profile: ModelProfile, file: Path, *, opset: int =
         UsageError: the exporter cannot write that opset.
     """
     _check_installed()
+    _check_opset(opset)
     with _silence():
         model = _load(folder, profile)
+        headed = Logits(model) if _of_its_own(profile) else Headed(model, profile, load_weights(folder, profile))
         example = _example(profile, model)
         axes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens")}
         size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
         try:
             torch.onnx.export(
-                Logits(model).eval(),
+                headed.eval(),
                 (),
                 str(file),
                 kwargs=example,
@@ -81,6 +87,20 @@ def write_graph(folder: Path, profile: ModelProfile, file: Path, *, opset: int =
     if written != opset:  # it goes on where it cannot convert
         raise UsageError(f"--opset {opset}: the exporter could write this model in opset {written} only. Leave it out.")
     return tuple(example)
+
+
+def _of_its_own(profile: ModelProfile) -> bool:
+    """Whether transformers has the model with its head."""
+    return not profile.modular and profile.answers is None
+
+
+def _check_opset(opset: int) -> None:
+    """Raise for what no exporter writes, before it has worked for a minute."""
+    from onnx.defs import onnx_opset_version
+
+    most = onnx_opset_version()
+    if not OPSET_MIN <= opset <= most:
+        raise UsageError(f"--opset {opset}: the exporter writes {OPSET_MIN} to {most} here. Leave it out for {OPSET}.")
 
 
 def _without_shapes(file: Path) -> None:
@@ -109,11 +129,12 @@ def _example(profile: ModelProfile, model: torch.nn.Module) -> dict[str, Tensor]
 
 def _load(folder: Path, profile: ModelProfile) -> torch.nn.Module:
     try:
-        from transformers import AutoModelForSequenceClassification
+        from transformers import AutoModel, AutoModelForSequenceClassification
     except ImportError as exc:
         raise MissingExtra("transformers is not installed. Run: pip install 'crossrank[export]'") from exc
+    own = _of_its_own(profile)
     try:
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+        model, loaded = (AutoModelForSequenceClassification if own else AutoModel).from_pretrained(
             folder,
             local_files_only=True,
             trust_remote_code=False,
@@ -123,7 +144,9 @@ def _load(folder: Path, profile: ModelProfile) -> torch.nn.Module:
         )
     except Exception as exc:  # transformers raises what its many parts raise
         raise UnsupportedModelError(f"transformers cannot open {profile.name!r}: {exc}") from exc
-    wrong = {kind: sorted(map(str, names)) for kind, names in loaded.items() if names}
+    beside = () if own else BESIDE
+    read = {kind: [n for n in sorted(map(str, names)) if not n.startswith(beside)] for kind, names in loaded.items()}
+    wrong = {kind: names for kind, names in read.items() if names}
     if wrong:
         listed = "; ".join(f"{kind}: {', '.join(names[:NAMED_MAX])}" for kind, names in wrong.items())
         raise WeightsError(

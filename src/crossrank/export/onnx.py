@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crossrank.backends.onnx import open_onnx
-from crossrank.checkpoint.profile import CLASSIFIER, read_profile
+from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import locate
-from crossrank.checkpoint.tokenizer import load_tokenizer
+from crossrank.checkpoint.tokenizer import load_tokenizer, with_answers
 from crossrank.engine.open import OpenConfig, open_scorer
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import MissingExtra, UnsupportedModelError
@@ -48,14 +48,10 @@ def export_onnx(
         CrossrankError: the logits differ, or the disk is full. Nothing is left in `out` then.
     """
     source = locate(model, revision=revision)
+    _check_exportable(read_profile(source.folder, source.name))
     reference = open_scorer(
         OpenConfig(model, revision=revision, device="cpu", precision="fp32", long_documents="truncate", cache=None)
     )
-    if not reference.profile.architecture.endswith(CLASSIFIER):
-        raise UnsupportedModelError(
-            f"{source.name!r} is a {reference.profile.architecture}, whose head stands apart from it; only "
-            f"...{CLASSIFIER} can be exported yet. The native and torch engines run it as it is."
-        )
     try:
         from crossrank.export.graph import OPSET, write_graph
     except ImportError as exc:
@@ -68,12 +64,32 @@ def export_onnx(
     return Exported(out / FILE, opset or OPSET, inputs, measured)
 
 
+def _check_exportable(profile: ModelProfile) -> None:
+    """Raise for what transformers, which makes the graph, has no part of."""
+    if profile.family.remote_code:
+        because = "whose code comes with the checkpoint: transformers, which makes the graph, does not have it"
+    elif profile.family.foreign and profile.answers is not None:
+        because = "an encoder-decoder, whose graph would have two inputs of tokens"
+    else:
+        return
+    raise UnsupportedModelError(
+        f"{profile.name!r} is a {profile.architecture}, {because}. It cannot be exported. "
+        f"The {'native and torch engines run' if profile.family.native else 'torch engine runs'} it as it is."
+    )
+
+
 def _reopened(folder: Path, like: Scorer) -> Scorer:
     """What was written, opened from its own files, which must say what the model's say."""
     # Under another name: what is known of the model's own goes with the name, not with the files.
     read = read_profile(folder, FILE)
-    profile = replace(read, name=like.profile.name, foreign_because=like.profile.foreign_because)
+    profile = replace(
+        read,
+        name=like.profile.name,
+        foreign_because=like.profile.foreign_because,
+        unverified=like.profile.unverified,
+    )
     tokenizer = load_tokenizer(folder, profile)
+    profile = with_answers(profile, tokenizer)
     if profile != like.profile or tokenizer.to_str() != like.encoder.tokenizer.to_str():
         raise UnsupportedModelError(
             f"{like.profile.name!r} has settings that are not in its files, and would be lost in an export."

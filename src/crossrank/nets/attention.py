@@ -32,13 +32,38 @@ def padded(queries: Tensor, keys: Tensor, values: Tensor, rows: Rows, window: in
         keys, values = keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
     buckets, place = rows.buckets
     outputs = []
+    if rows.shared:
+        assert causal, "bug: what rows share would see what comes after it"
+        q, k, v = (part[None, : rows.shared].transpose(1, 2) for part in (queries, keys, values))
+        alone = Bucket([], torch.arange(rows.shared, device=queries.device)[None], None)
+        mask = _mask(alone, window, causal=True)
+        done = nn.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        outputs.append(done[0].transpose(0, 1))
+        begin = k, v
     for bucket in buckets:
         q, k, v = (part[bucket.tokens].transpose(1, 2) for part in (queries, keys, values))
-        mask = _mask(bucket, window, causal=causal)
+        if rows.shared:
+            k, v = (
+                torch.cat([one.expand(len(rest), -1, -1, -1), rest], 2) for one, rest in zip(begin, (k, v), strict=True)
+            )
+            mask = _mask_after(rows.shared, bucket, window)
+        else:
+            mask = _mask(bucket, window, causal=causal)
         # Padding stands after a row's tokens, so a causal mask alone hides it.
         done = nn.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal and mask is None)
         outputs.append(done.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)[place]
+
+
+def _mask_after(shared: int, bucket: Bucket, window: int | None) -> Tensor:
+    """Whom each token after a shared beginning sees, bool [1, 1, longest, shared + longest]."""
+    longest = bucket.tokens.shape[1]
+    device = bucket.tokens.device
+    distance = torch.arange(shared, shared + longest, device=device)[:, None] - torch.arange(
+        shared + longest, device=device
+    )
+    seen = distance >= 0
+    return (seen if window is None else seen & (distance <= window))[None, None]
 
 
 def _mask(bucket: Bucket, window: int | None, *, causal: bool) -> Tensor | None:

@@ -3,7 +3,6 @@
 Places are worked out on the host, in numpy.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PADDING_MAX = 1.125  # a bucket's longest row over its shortest one
-PADDING_FREE = 8  # tokens by which they may always differ
+from crossrank.nets.lengths import by_length
+
 SCORES_MAX = 1 << 24  # attention scores of one head over a bucket: bounds what masks and biases hold
 
 
@@ -21,7 +20,7 @@ class Bucket:
     """Rows of about one length, side by side.
 
     Attributes:
-        rows: which.
+        rows: which; what all rows share is none.
         tokens: int64 [rows, longest], which packed token stands where; padding repeats a row's first.
         valid: bool [rows, longest], False for padding; None where there is none.
     """
@@ -42,6 +41,7 @@ class Rows:
         starts: int32 [rows + 1], the prefix sums of the rows' lengths.
         longest: tokens of the longest row, or more.
         lengths: tokens of each row, on the host.
+        shared: tokens of the first row where it is no row of its own, but what all others begin with; else 0.
     """
 
     ids: Tensor
@@ -50,15 +50,21 @@ class Rows:
     starts: Tensor
     longest: int
     lengths: tuple[int, ...]
+    shared: int = 0
 
     @cached_property
     def buckets(self) -> tuple[tuple[Bucket, ...], Tensor]:
-        """The rows by length, and int64 [tokens]: which place of all buckets laid end to end each token has."""
-        starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        """The rows by length, and int64 [tokens]: which place of all buckets laid end to end each token has.
+
+        What rows share stands before all buckets.
+        """
+        first = int(self.shared > 0)
+        starts = np.concatenate([[0], np.cumsum(self.lengths)])[first:]
         place = np.zeros(len(self.ids), np.int64)  # tokens of no row read anything
-        buckets, before = [], 0
-        for rows in by_length(self.lengths):
-            lengths = np.array([self.lengths[row] for row in rows])
+        place[: self.shared] = np.arange(self.shared)
+        buckets, before = [], self.shared
+        for rows in by_length(self.lengths[first:], SCORES_MAX, power=2):
+            lengths = np.array([self.lengths[first + row] for row in rows])
             columns = np.arange(lengths.max())
             valid = columns < lengths[:, None]
             tokens = starts[rows][:, None] + np.where(valid, columns, 0)
@@ -70,21 +76,7 @@ class Rows:
         return tuple(buckets), torch.from_numpy(place).to(self.ids.device)
 
 
-def by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Rows in buckets of about one length, the longest first; pure."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    buckets: list[list[int]] = []
-    for row in order:
-        longest = lengths[buckets[-1][0]] if buckets else 0
-        near = longest <= max(PADDING_MAX * lengths[row], lengths[row] + PADDING_FREE)
-        if buckets and near and (len(buckets[-1]) + 1) * longest**2 <= SCORES_MAX:
-            buckets[-1].append(row)
-        else:
-            buckets.append([row])
-    return buckets
-
-
-def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...]) -> Rows:
+def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...], shared: int = 0) -> Rows:
     """The rows in `whole`, as views of it: ids, segments, positions and starts, one after the other.
 
     Args:
@@ -92,6 +84,7 @@ def unpacked(whole: Tensor, tokens: int, longest: int, lengths: tuple[int, ...])
         tokens: places of each part; those after the last row's end belong to none.
         longest: tokens of the longest row, or more.
         lengths: tokens of each row, where attention is padded.
+        shared: tokens of the first row, where the others begin with it.
     """
     ids, segments, positions = (whole[i * tokens : (i + 1) * tokens] for i in range(3))
-    return Rows(ids, segments, positions, whole[3 * tokens :], longest, lengths)
+    return Rows(ids, segments, positions, whole[3 * tokens :], longest, lengths, shared)

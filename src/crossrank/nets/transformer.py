@@ -15,6 +15,7 @@ from crossrank.checkpoint.layouts import Scaling, Sight
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor as Stored
 from crossrank.nets.attention import attention_for
+from crossrank.nets.biased import biased, slopes
 from crossrank.nets.disentangled import disentangled
 from crossrank.nets.rows import Rows
 
@@ -90,8 +91,9 @@ class Transformer:
         self._weights, self._device, self._dtype = weights, device, dtype
         self._profile, self._layout = profile, profile.layout
         self.kernel, self._attend = attention_for(device, dtype, profile.head_size)
-        if self._layout.relative is not None:
+        if self._layout.relative is not None or self._layout.linear_biases:
             self.kernel = "padded"
+        self._slopes = slopes(profile.heads, device) if self._layout.linear_biases else None
         self._words = self._tensor("embeddings.word")
         self._places = self._tensor("embeddings.position") if self._layout.learned_positions else None
         self._types = self._tensor("embeddings.type") if profile.segments else None
@@ -118,8 +120,8 @@ class Transformer:
                 kept = self._looked_at(rows)
                 attended, x = attended[kept], x[kept]
             if self._layout.norm_first:
-                x = x + block.output(attended)
-                x = x + self._ffn(block, block.norm(x))
+                x = x + self._added(block.output(attended))
+                x = x + self._added(self._ffn(block, block.norm(x)))
                 read = block.ffn_norm(x)
             else:
                 x = block.norm(x + block.output(attended))
@@ -131,6 +133,11 @@ class Transformer:
             pooled = step(pooled)
         return pooled
 
+    def _added(self, x: Tensor) -> Tensor:
+        """What a sublayer adds to the residual stream."""
+        scale = self._layout.residual_scale
+        return x if scale == 1.0 else x * scale
+
     def _embed(self, rows: Rows) -> Tensor:
         x = nn.embedding(rows.ids, self._words)
         if self._layout.embedding_scale != 1.0:
@@ -140,7 +147,7 @@ class Transformer:
         if self._types is not None:
             x = x + nn.embedding(rows.segments, self._types)
         # ELECTRA norms before it projects, DeBERTa after.
-        before = self._profile.family.tensors == "bert"
+        before = self._profile.family.tensors != "deberta"
         if self._norm is not None and before:
             x = self._norm(x)
         if self._project is not None:
@@ -156,7 +163,9 @@ class Transformer:
             queries, keys = block.query_norm(queries), block.key_norm(keys)
         if turn is not None:
             queries, keys = rotated(queries, turn), rotated(keys, turn)
-        if layout.relative is None:
+        if self._slopes is not None:
+            attended = biased(queries, keys, values, rows, self._slopes)
+        elif layout.relative is None:
             attended = self._attend(queries, keys, values, rows, block.sight.window, layout.causal)
         else:
             assert self._distances is not None, "bug: relative attention without distances"
@@ -176,6 +185,8 @@ class Transformer:
     def _looked_at(self, rows: Rows) -> Tensor:
         """The token of each row that the head looks at, int64 [rows]; any token for rows that are empty."""
         token = rows.starts[:-1] if self._profile.pooling == "first" else rows.starts[1:] - 1
+        if rows.shared:
+            token = token[1:]
         return token.clamp(0, len(rows.ids) - 1).long()
 
     # What follows puts the weights together.

@@ -5,7 +5,7 @@ It knows events, which hold no texts; so no line does.
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import fields
 
 from crossrank.observe.events import OK, Event, RankingDone
 from crossrank.observe.hooks import Unsubscribe, subscribe
@@ -34,7 +34,6 @@ def _write(logger: logging.Logger, level: int, event: Event) -> None:
 
 def line(event: Event) -> str:
     """The event as JSON."""
-    fields = {
-        name: round(value, DIGITS) if isinstance(value, float) else value for name, value in asdict(event).items()
-    }
-    return json.dumps({"event": type(event).__name__, **fields}, ensure_ascii=False)
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    rounded = {name: round(value, DIGITS) if isinstance(value, float) else value for name, value in values.items()}
+    return json.dumps({"event": type(event).__name__, **rounded}, ensure_ascii=False)

@@ -20,26 +20,23 @@ class Watch:
             ...
             watch.note(ranking.usage, ranking.timings)
 
-    What was noted before a failure counts too: a vendor bills it.
+    What was noted before a failure counts too: a vendor bills it. Who subscribes meanwhile hears of the next one.
     """
 
-    __slots__ = ("_call", "_documents", "_model", "_noted", "_started", "_usd")
+    __slots__ = ("_call", "_documents", "_heard", "_model", "_noted", "_started")
 
     def __init__(self, model: str, call: str, documents: int) -> None:
         self._model = model
         self._call = call
         self._documents = documents
-        self._noted: dict[str, float] = {}
-        self._usd = 0.0
+        self._heard = listening()
+        self._noted: list[tuple[Mapping[str, int], Mapping[str, float]]] = []
         self._started = time.perf_counter()
 
     def note(self, usage: Mapping[str, int], timings: Mapping[str, float]) -> None:
         """Add counts and seconds, in the words of a `Ranking`; others are not looked at."""
-        for name in COUNTS:
-            self._noted[name] = self._noted.get(name, 0) + usage.get(name, 0)
-        for stage in STAGES:
-            self._noted[f"{stage}_s"] = self._noted.get(f"{stage}_s", 0.0) + timings.get(stage, 0.0)
-        self._usd += usage.get("cost_nanousd", 0) / NANO
+        if self._heard:
+            self._noted.append((usage, timings))
 
     def __enter__(self) -> Self:
         """Self, for `with`."""
@@ -49,7 +46,9 @@ class Watch:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Say what became of it."""
-        if listening():
+        if self._heard:
+            counts = {name: sum(usage.get(name, 0) for usage, _ in self._noted) for name in COUNTS}
+            seconds = {f"{stage}_s": sum(timings.get(stage, 0.0) for _, timings in self._noted) for stage in STAGES}
             emit(
                 RankingDone(
                     model=self._model,
@@ -57,7 +56,8 @@ class Watch:
                     documents=self._documents,
                     total_s=time.perf_counter() - self._started,
                     outcome=OK if kind is None else kind.__name__,
-                    cost_usd=self._usd,
-                    **self._noted,  # type: ignore[arg-type] # counts are ints, seconds floats: `note` adds alike to alike
+                    cost_usd=sum(usage.get("cost_nanousd", 0) for usage, _ in self._noted) / NANO,
+                    **counts,
+                    **seconds,  # type: ignore[arg-type] # mypy takes all names of a mapping for all fields
                 )
             )

@@ -7,6 +7,7 @@ Names are loaded when first used, so that `names` can be asked without the libra
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crossrank.remote.budget import Budget
     from crossrank.remote.costs import Price, cost_usd
     from crossrank.remote.failures import BudgetError, VendorError
     from crossrank.remote.limits import Limits
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from crossrank.remote.retry import Retry
 
 __all__ = [
+    "Budget",
     "BudgetError",
     "Limits",
     "Price",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Budget": "budget",
     "BudgetError": "failures",
     "Limits": "limits",
     "Price": "costs",

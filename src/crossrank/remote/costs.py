@@ -3,11 +3,14 @@
 It knows counts and prices; an estimate is no invoice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from crossrank.remote.limits import tokens_of
+
 NANO = 1_000_000_000
+UNIT_DOCUMENTS = 100  # of a search unit
 AS_OF = "2026-11-20"
 SOURCE = "the price map of litellm 1.106.2"
 
@@ -31,6 +34,13 @@ class Price:
         if self.tokens_1m is not None:
             return None if tokens is None else ceil(tokens * self.tokens_1m * NANO / 1_000_000)
         return None
+
+    def expected_nanousd(self, query: str, texts: Sequence[str]) -> int:
+        """What a call will cost, estimated before it is sent; the tokenizer is the vendor's."""
+        units = ceil(len(texts) / UNIT_DOCUMENTS)
+        query_tokens = 0 if self.tokens_1m is None else tokens_of(query)
+        tokens = 0 if self.tokens_1m is None else sum(query_tokens + tokens_of(text) for text in texts)
+        return self.nanousd(search_units=units, tokens=tokens) or 0
 
 
 # By vendor and the beginning of the model's name; the longest that fits counts.

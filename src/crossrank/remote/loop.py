@@ -5,13 +5,16 @@ It knows coroutines; not what they do.
 """
 
 import asyncio
+import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
+from crossrank.awaiting import settled
 from crossrank.errors import ClosedError
 
 T = TypeVar("T")
@@ -39,7 +42,7 @@ class Loop:
     def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """The work, begun; its future can be waited for or cancelled in any thread."""
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            return _own_context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
         except RuntimeError:  # another thread closed it a moment ago
             work.close()
             raise ClosedError(CLOSED) from None
@@ -50,14 +53,10 @@ class Loop:
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives, awaited in the caller's own event loop; cancelling the caller cancels it."""
-        future = self.start(work)
         try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if future.cancelled() and caller is not None and not caller.cancelling():
-                raise ClosedError(CLOSED) from None  # nobody cancelled the caller: the loop ended under the work
-            raise
+            return await settled(self.start(work))
+        except CancelledError:  # of the future, not of the caller
+            raise ClosedError(CLOSED) from None  # the loop ended under the work
 
     def close(self) -> None:
         """Wait for what is under way, then end the thread."""
@@ -65,6 +64,14 @@ class Loop:
             self.run(_under_way())
         finally:
             self._ended()
+
+
+def _own_context() -> Context:
+    """The caller's context variables, less that of which kind their event loop is: this one is asyncio's."""
+    context, sniffio = copy_context(), sys.modules.get("sniffio")
+    if sniffio is not None:
+        context.run(sniffio.current_async_library_cvar.set, None)
+    return context
 
 
 def waited(future: "Future[T]") -> T:

@@ -9,12 +9,13 @@ from operator import index as as_index
 from typing import Any, TypeVar
 
 from crossrank.arguments import check_number
-from crossrank.engine.cache import MemoryCache, ScoreCache
+from crossrank.engine.cache import Guarded, open_cache
 from crossrank.errors import ArgumentTypeError, UsageError
+from crossrank.rankers import Fallback, check_ranker
+from crossrank.remote.budget import Budget
 from crossrank.remote.costs import Price
 from crossrank.remote.limits import Limits
 from crossrank.remote.retry import Retry
-from crossrank.types import Ranker
 
 T = TypeVar("T")
 
@@ -28,10 +29,10 @@ class RemoteOptions:
     concurrency: int
     limits: Limits | None
     price: Price | None
-    cache: ScoreCache | None
+    cache: Guarded | None
     instruction: str | None
-    fallback: Ranker | None
-    cost_max_usd: float | None
+    fallback: Fallback | None
+    budget: Budget | None
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> "RemoteOptions":
@@ -42,10 +43,10 @@ class RemoteOptions:
             concurrency=_count("concurrency", given["concurrency"]),
             limits=_instance("limits", given["limits"], Limits),
             price=_instance("price", given["price"], Price),
-            cache=_cache(given["cache"]),
+            cache=open_cache(given["cache"]),
             instruction=check_instruction(given["instruction"]),
-            fallback=_ranker(given["fallback"]),
-            cost_max_usd=None if given["cost_max_usd"] is None else _positive("cost_max_usd", given["cost_max_usd"]),
+            fallback=None if given["fallback"] is None else check_ranker(given["fallback"], "fallback"),
+            budget=_budget(given["cost_max_usd"]),
         )
 
 
@@ -65,6 +66,10 @@ def _positive(name: str, value: Any) -> float:
     return number
 
 
+def _budget(value: Any) -> Budget | None:
+    return value if value is None or isinstance(value, Budget) else Budget(_positive("cost_max_usd", value))
+
+
 def _count(name: str, value: Any) -> int:
     try:
         count = None if isinstance(value, bool) else as_index(value)
@@ -81,17 +86,3 @@ def _instance(name: str, value: Any, kind: type[T]) -> T | None:
     if value is None or isinstance(value, kind):
         return value
     raise ArgumentTypeError(f"{name} must be a crossrank.remote.{kind.__name__}, not {type(value).__name__}")
-
-
-def _cache(cache: Any) -> ScoreCache | None:
-    if cache is None or isinstance(cache, ScoreCache):
-        return cache
-    if cache == "memory":
-        return MemoryCache()
-    raise UsageError(f"cache={cache!r} is not known; give 'memory', a ScoreCache, or None for none")
-
-
-def _ranker(fallback: Any) -> Ranker | None:
-    if fallback is None or isinstance(fallback, Ranker):
-        return fallback
-    raise ArgumentTypeError(f"fallback must have a rank(query, documents), which {type(fallback).__name__} lacks")

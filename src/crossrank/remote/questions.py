@@ -4,16 +4,15 @@ It knows documents, texts, items and hits; not how an answer is had.
 """
 
 import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import Wanted, check_iterable, check_pair
 from crossrank.documents import TextDocument, text_of
+from crossrank.rankers import Call
 from crossrank.remote.scorer import Asked, Outcome
 from crossrank.types import Document, Hit, Ranking
 
@@ -50,16 +49,10 @@ class Question:
         )
         return cls(query, items, wanted, fields, asked)
 
-    def given(self) -> dict[str, Any]:
-        """The arguments, for another ranker to answer in what time is left; only those that were given."""
-        deadline = self.asked.deadline
-        arguments = {
-            "top_k": self.wanted.top_k,
-            "threshold": self.wanted.threshold,
-            "fields": self.fields,
-            "deadline_s": None if deadline is None else max(0.0, deadline - time.monotonic()),
-        }
-        return {name: value for name, value in arguments.items() if value is not None}
+    def call(self, documents: Sequence[Document]) -> Call:
+        """The same, for another ranker to answer in what time is left: an instruction is the vendor's, and stays."""
+        wanted = self.wanted
+        return Call(self.query, documents, wanted.top_k, wanted.threshold, self.fields, deadline=self.asked.deadline)
 
     def ranking(self, outcome: Outcome, seconds: float) -> Ranking:
         """The hits that are wanted: by score, then those that came too late, then those that nobody reads."""
@@ -96,13 +89,13 @@ def scores_of(checked: Sequence[tuple[str, str]], outcomes: Mapping[str, Outcome
 
 
 def _objects(items: Sequence[TextDocument], fields: Sequence[str] | None) -> dict[str, dict[str, str]]:
-    """The wanted fields by text, where all of them are texts: whatever is more structured goes as YAML."""
+    """The wanted fields by text, where all are keys of texts: what is more structured, or a path, goes as YAML."""
     if fields is None:
         return {}
     return {
         item.text: {field: item.document[field] for field in fields}
         for item in items
-        if isinstance(item.document, Mapping) and all(isinstance(item.document[field], str) for field in fields)
+        if isinstance(item.document, Mapping) and all(isinstance(item.document.get(field), str) for field in fields)
     }
 
 

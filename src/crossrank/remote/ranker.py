@@ -3,7 +3,6 @@
 It knows documents and rankings; not JSON, statuses or how a vendor is reached.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from inspect import signature
@@ -13,25 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import Wanted, check_query, deadline_of
+from crossrank.awaiting import in_thread
 from crossrank.documents import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
-from crossrank.errors import ClosedError, DeadlineError, RemoteError, UsageError
+from crossrank.errors import ClosedError, UsageError
 from crossrank.explain import Explanation, Unit, explain
 from crossrank.observe.watch import Watch
 from crossrank.progress import ranking_bar
+from crossrank.rankers import FAILURES, Fallback, aask, ask, instead
+from crossrank.remote.budget import Budget
 from crossrank.remote.costs import NANO, Price
-from crossrank.remote.failures import BudgetError
 from crossrank.remote.limits import Limits
 from crossrank.remote.loop import CLOSED, all_or_error
 from crossrank.remote.options import RemoteOptions, check_instruction
 from crossrank.remote.questions import Question, by_query, scores_of
 from crossrank.remote.retry import Retry
 from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
-from crossrank.remote.spec import Target, target_of
+from crossrank.remote.spec import RemoteFacts, Target, target_of
 from crossrank.remote.streams import Work, in_order, in_order_async, works
 from crossrank.remote.worker import Worker
 from crossrank.stage import Keeps
-from crossrank.types import Document, Ranker, Ranking
+from crossrank.types import Document, Ranking
 
 TIMEOUT_S = 60.0
 CONCURRENCY = 16
@@ -49,11 +50,13 @@ class RemoteReranker(Keeps):
         retry: how often a failed call is tried again, and after what waits.
         concurrency: calls that are under way at a time; more wait.
         instruction: what the model shall understand by relevance, for vendors that take one.
-        cache: "memory" keeps scores of this process, a `ScoreCache` yours, None nothing. What is known costs nothing.
+        cache: where scores are kept, as in `Reranker`; None keeps nothing. What is known costs nothing.
         limits: of one call, in place of the vendor's documented ones.
         price: for the estimate of costs, in place of the table's.
-        fallback: a ranker that answers where the vendor fails or comes too late.
-        cost_max_usd: estimated dollars after which nothing more is sent; calls then under way are paid all the same.
+        fallback: what answers where the vendor fails or comes too late: another ranker, or "input-order" for the
+            documents as they came; `Ranking.fallback` says why.
+        cost_max_usd: dollars that this object may spend, by estimate: a query that would go beyond is not sent. A
+            `Budget` is shared by all that are given it.
 
     Raises:
         UsageError, ArgumentTypeError: an option has a value that cannot be taken; there is no key.
@@ -74,8 +77,8 @@ class RemoteReranker(Keeps):
         cache: str | ScoreCache | None = "memory",
         limits: Limits | None = None,
         price: Price | None = None,
-        fallback: Ranker | None = None,
-        cost_max_usd: float | None = None,
+        fallback: Fallback | None = None,
+        cost_max_usd: float | Budget | None = None,
     ) -> None:
         self._target: Target = target_of(model, api_key=api_key, base_url=base_url, dialect=dialect)
         self._model = model
@@ -95,7 +98,9 @@ class RemoteReranker(Keeps):
         }
         self._options = options = RemoteOptions.of(self._given)
         if cost_max_usd is not None and (options.price or self._target.price) is None:
-            raise UsageError(f"cost_max_usd was given, but no price of {model!r} is known; give price=Price(...) too")
+            raise UsageError(
+                f"cost_max_usd was given, but no price of {model!r} is known; give price=Price(...) too, or --price"
+            )
         target = self._target  # the worker must not hold this object, or nothing would ever be collected
         self._worker = Worker(lambda: RemoteScorer(target, options))
         self._spent: dict[str, int] = {}
@@ -126,16 +131,16 @@ class RemoteReranker(Keeps):
             UsageError, ArgumentTypeError: a value or type that cannot be taken; items are named by their index.
             VendorError: the vendor refuses, fails, or answers nonsense.
             DeadlineError: the deadline passed before there was any score.
-            BudgetError: `cost_max_usd` is spent.
+            BudgetError: this would cost more than what is left of `cost_max_usd`; nothing is sent.
         """
         question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
         try:
             with Watch(self._model, "rank", len(question.items)) as watch:
                 return self._worker.opened()[0].run(self._ranked(question, watch))
-        except (RemoteError, DeadlineError):
+        except FAILURES as exc:
             if (fallback := self._options.fallback) is None:
                 raise
-            return fallback.rank(query, documents, **question.given())
+            return instead(ask(fallback, question.call(documents)), exc)
 
     async def arank(
         self,
@@ -178,7 +183,7 @@ class RemoteReranker(Keeps):
     ) -> AsyncIterator[Ranking]:
         """As `rank_many`, an asynchronous iterator."""
         todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
-        return in_order_async(todo, self._options.concurrency)
+        return in_order_async(todo, self._worker.opened()[0].start, self._options.concurrency)
 
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
         """Scores float32 [n] of (query, document) pairs, in the caller's order; one call for each different query.
@@ -202,6 +207,11 @@ class RemoteReranker(Keeps):
             return scores_of(checked, await (await self._worker.aopened())[0].arun(self._scored(asked, watch)))
 
     @property
+    def facts(self) -> RemoteFacts:
+        """Who is asked, where, and how."""
+        return self._target.facts
+
+    @property
     def spent(self) -> dict[str, int]:
         """What all calls of this object together used, in the words of a ranking's `usage`."""
         return dict(self._spent)
@@ -217,7 +227,7 @@ class RemoteReranker(Keeps):
 
     async def aclose(self) -> None:
         """As `close`, awaitable."""
-        await asyncio.to_thread(self.close)
+        await in_thread(self.close)
 
     def __enter__(self) -> Self:
         """Self, for `with`."""
@@ -279,12 +289,10 @@ class RemoteReranker(Keeps):
         try:
             with Watch(self._model, call, len(question.items)) as watch:
                 return await (await self._worker.aopened())[0].arun(self._ranked(question, watch))
-        except (RemoteError, DeadlineError):
+        except FAILURES as exc:
             if (fallback := self._options.fallback) is None:
                 raise
-            if isinstance(fallback, RemoteReranker):
-                return await fallback.arank(question.query, documents, **question.given())
-            return await asyncio.to_thread(fallback.rank, question.query, documents, **question.given())
+            return instead(await aask(fallback, question.call(documents)), exc)
 
     async def _ranked(self, question: Question, watch: Watch) -> Ranking:
         started = time.perf_counter()
@@ -298,11 +306,6 @@ class RemoteReranker(Keeps):
     async def _outcome(self, asked: Asked, watch: Watch) -> Outcome:
         if not asked.texts:
             return Outcome(usage={"pairs": 0, "cached": 0})
-        if self._options.cost_max_usd is not None and self.spent_usd >= self._options.cost_max_usd:
-            raise BudgetError(
-                f"{self.spent_usd:.4f} dollars are spent, by estimate, of cost_max_usd={self._options.cost_max_usd:g}; "
-                "nothing more is sent. Raise it, or open a new RemoteReranker."
-            )
         outcome = Outcome()
         try:
             await self._worker.opened()[1].score(asked, outcome)

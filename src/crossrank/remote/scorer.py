@@ -5,12 +5,13 @@ It knows texts, calls and items; not the caller's documents, nor rankings. It li
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from crossrank.engine.cache import MemoryCache, cache_key
+from crossrank.engine.cache import cache_keys
 from crossrank.engine.pair import Pair, Scored
 from crossrank.errors import DeadlineError, QueryTooLongError, UsageError
 from crossrank.remote.client import Client
@@ -84,6 +85,7 @@ class RemoteScorer:
             UsageError: something is asked that the vendor does not have.
             VendorError: a call failed, or was answered with nonsense.
             DeadlineError: the deadline passed before there was any score.
+            BudgetError: the calls would cost more than what is left; none is sent.
         """
         route = await self._found(asked.deadline)
         _check(asked, route, self._limits(route))
@@ -96,8 +98,10 @@ class RemoteScorer:
         outcome.count(cached=len(outcome.items))
         fresh = [text for text in wanted if text not in outcome.items]
         parts = split(asked.query, fresh, self._limits(route))
-        calls = [self._part(route, asked, fresh[part.start : part.stop], outcome, keys) for part in parts]
-        late = [error for error in await all_or_error(calls) if error is not None]
+        texts = [fresh[part.start : part.stop] for part in parts]
+        with self._reserved(asked.query, texts, outcome):
+            calls = [self._part(route, asked, some, outcome, keys) for some in texts]
+            late = [error for error in await all_or_error(calls) if error is not None]
         outcome.count(pairs=0)
         if late and not outcome.items:
             raise late[0]
@@ -148,26 +152,41 @@ class RemoteScorer:
         await self._remember({keys[text]: item for text, item in found.items() if text in keys})
         return None
 
+    @contextmanager
+    def _reserved(self, query: str, calls: Sequence[Sequence[str]], outcome: Outcome) -> Iterator[None]:
+        """All calls of a query go out, or none: half a ranking would be money for nothing."""
+        budget, price = self._options.budget, self._options.price or self._target.price
+        if budget is None or price is None:
+            yield
+            return
+        expected = sum(price.expected_nanousd(query, texts) for texts in calls)
+        budget.reserve(expected)
+        try:
+            yield
+        finally:
+            budget.settle(expected, outcome.usage.get("cost_nanousd", 0))
+
     def _cost(self, answer: Answer) -> int | None:
         price = self._options.price or self._target.price
         return price.nanousd(search_units=answer.search_units, tokens=answer.tokens) if price else None
 
-    def _keys(self, route: Route, asked: Asked, texts: Iterable[str]) -> dict[str, bytes]:
+    def _keys(self, route: Route, asked: Asked, texts: Sequence[str]) -> dict[str, bytes]:
         """The cache's keys by text; none where a score depends on the other documents."""
         if self._options.cache is None or (route.model or "").startswith(route.vendor.listwise or ("\0",)):
             return {}
         how = (route.dialect.name, route.url, route.model, asked.raw, asked.fields)
         model = blake2b(repr(how).encode(), digest_size=16).digest()
         instruction = asked.instruction or ""
-        return {text: cache_key(model, Pair(asked.query, text, instruction)) for text in texts}
+        keys = cache_keys(model, (Pair(asked.query, text, instruction) for text in texts))
+        return dict(zip(texts, keys, strict=True))
 
     async def _recall(self, keys: Mapping[str, bytes]) -> dict[str, Item]:
         cache = self._options.cache
         if cache is None or not keys:
             return {}
         wanted = list(keys.values())
-        in_memory = isinstance(cache, MemoryCache)  # others may wait for a disk or a network, and so get a thread
-        known = cache.get_many(wanted) if in_memory else await asyncio.to_thread(cache.get_many, wanted)
+        # What may wait for a disk or a network gets a thread.
+        known = await asyncio.to_thread(cache.get_many, wanted) if cache.waits else cache.get_many(wanted)
         return {text: Item(0, known[key].logit) for text, key in keys.items() if key in known}
 
     async def _remember(self, items: Mapping[bytes, Item]) -> None:
@@ -175,10 +194,10 @@ class RemoteScorer:
         if cache is None or not items:
             return
         scored = {key: Scored(item.score, 0, truncated=False, passage=(0, 0), cost=0) for key, item in items.items()}
-        if isinstance(cache, MemoryCache):
-            cache.put_many(scored)
-        else:
+        if cache.waits:
             await asyncio.to_thread(cache.put_many, scored)
+        else:
+            cache.put_many(scored)
 
 
 def _check(asked: Asked, route: Route, limits: Limits) -> None:

@@ -16,6 +16,23 @@ from crossrank.wire import DIALECTS, Dialect
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteFacts:
+    """Who is asked, where, and how: what scores depend on, as far as it is known here.
+
+    Attributes:
+        vendor: the name before the colon of a spec; "server" for a URL.
+        model: the vendor's name of it; None where the server has one only.
+        base_url: the address.
+        dialect: how it is spoken to; None where the server is asked first.
+    """
+
+    vendor: str
+    model: str | None
+    base_url: str
+    dialect: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Who is asked: everything that is decided before the first call."""
 
@@ -43,6 +60,12 @@ class Target:
     def price(self) -> Price | None:
         """What the table says of the vendor's own prices."""
         return price_of(self.vendor.name, self.model) if self.hosted else None
+
+    @property
+    def facts(self) -> RemoteFacts:
+        """What of it a caller may see: all but the key."""
+        dialect = self.vendor.dialect
+        return RemoteFacts(self.vendor.name, self.model, self.base_url, dialect.name if dialect else None)
 
     @property
     def key_remedy(self) -> str:

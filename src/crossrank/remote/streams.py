@@ -3,13 +3,13 @@
 It knows futures and iterators; not what is ranked.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from crossrank.arguments import check_iterable, check_query, zip_strict
+from crossrank.awaiting import settled
 from crossrank.errors import CrossrankError
 from crossrank.remote.loop import waited
 from crossrank.types import Document, Ranking
@@ -65,25 +65,26 @@ def in_order(
         raise mistake
 
 
-async def in_order_async(todo: Iterator[Work], ahead: int) -> AsyncIterator[Ranking]:
+async def in_order_async(
+    todo: Iterator[Work], start: Callable[[Work], "Future[Ranking]"], ahead: int
+) -> AsyncIterator[Ranking]:
     """As `in_order`, in the caller's own event loop."""
-    under_way: deque[asyncio.Task[Ranking]] = deque()
+    under_way: deque[Future[Ranking]] = deque()
     mistake: CrossrankError | None = None
     try:
         while True:
             while mistake is None and len(under_way) < ahead:
                 try:
-                    under_way.append(asyncio.create_task(next(todo)))
+                    under_way.append(start(next(todo)))
                 except StopIteration:
                     break
                 except CrossrankError as exc:
                     mistake = exc
             if not under_way:
                 break
-            yield await under_way.popleft()
+            yield await settled(under_way.popleft())
     finally:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        for future in under_way:
+            future.cancel()
     if mistake is not None:
         raise mistake

@@ -3,12 +3,12 @@
 It knows locks and forks; not what is scored.
 """
 
-import asyncio
 import os
 import threading
 import weakref
 from collections.abc import Callable
 
+from crossrank.awaiting import in_thread
 from crossrank.errors import ClosedError
 from crossrank.remote.loop import CLOSED, Loop
 from crossrank.remote.scorer import RemoteScorer
@@ -38,7 +38,7 @@ class Worker:
         """As `opened`, without keeping the caller's event loop waiting for libraries and certificates."""
         if self._held is not None:
             return self._held
-        return await asyncio.to_thread(self.opened)
+        return await in_thread(self.opened)
 
     def close(self) -> None:
         """Let what is under way finish, then close the connections."""

@@ -12,6 +12,26 @@ from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tensors import tensor_table
 from crossrank.testing.tokenizers import CLASSES, special_names, tokenizer_of
 
+# What tells checkpoints whose code would come with them, as it stands in their config.json.
+MINICPM = {
+    "model_type": "minicpm",
+    "auto_map": {"AutoModelForCausalLM": "modeling_minicpm_reranker.LayerWiseMiniCPMForCausalLM"},
+    "scale_emb": 12,
+    "scale_depth": 1.4,
+    "dim_model_base": 256,
+    "start_layer": 1,
+    "head_type": "simple",
+    "head_multi": True,
+}
+FLASH = {
+    "model_type": "xlm-roberta",
+    "auto_map": {
+        "AutoConfig": "configuration_xlm_roberta.XLMRobertaFlashConfig",
+        "AutoModelForSequenceClassification": "modeling_xlm_roberta.XLMRobertaForSequenceClassification",
+    },
+    "use_flash_attn": True,
+}
+
 
 def tiny_checkpoint(
     folder: Path,
@@ -52,8 +72,9 @@ def tiny_checkpoint(
     if family == "deberta-v2":
         classes["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     _write_json(folder / "tokenizer_config.json", classes)
+    known = FAMILIES[family]
     settings = {
-        "architectures": [FAMILIES[family].language_model if template else FAMILIES[family].architecture],
+        "architectures": [known.language_model if template and known.language_model else known.architecture],
         "model_type": family,
         "hidden_size": hidden,
         "num_attention_heads": heads,
@@ -68,8 +89,10 @@ def tiny_checkpoint(
     }
     _write_json(folder / "config.json", {**settings, **(config or {})})
     rng = np.random.default_rng(seed)
-    table = tensor_table(read_profile(folder, family, template=template))
-    weights = {source: _random(rng, source, shape) for source, _, shape in table}
+    exits = read_profile(folder, family, template=template).exits
+    stops = [read_profile(folder, family, template=template, layer=layer) for layer in exits or (None,)]
+    shapes = {entry.source: entry.shape for profile in reversed(stops) for entry in tensor_table(profile)}
+    weights = {source: _random(rng, source, shape) for source, shape in shapes.items()}
     write_safetensors(folder / "model.safetensors", weights, dtype)
     return folder
 
@@ -108,7 +131,18 @@ def _own_settings(family: str, *, hidden: int, max_length: int) -> dict[str, Any
                 "hidden_act": "gelu" if family == "gemma" else "silu",
                 "rms_norm_eps": 1e-6,
                 "rope_theta": 10000.0,
-                **({"head_dim": 16} if family != "qwen2" else {}),  # wider than a share of `hidden`
+                **({"head_dim": 16} if family not in ("qwen2", "minicpm-layerwise") else {}),  # wider than a share
+                **(MINICPM if family == "minicpm-layerwise" else {}),
+            }
+        case "jina-bert":
+            return {
+                "model_type": "bert",
+                "auto_map": {"AutoModelForSequenceClassification": "modeling_bert.JinaBertForSequenceClassification"},
+                "position_embedding_type": "alibi",
+                "feed_forward_type": "geglu",
+                "type_vocab_size": 2,
+                "hidden_act": "gelu",
+                "layer_norm_eps": 1e-12,
             }
     past_padding = FAMILIES[family].positions_from_padding
     return {
@@ -117,6 +151,7 @@ def _own_settings(family: str, *, hidden: int, max_length: int) -> dict[str, Any
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-5 if past_padding else 1e-12,
         **({"embedding_size": hidden // 2} if family == "electra" else {}),
+        **(FLASH if family == "xlm-roberta-flash" else {}),
     }
 
 
@@ -142,7 +177,7 @@ def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDAr
     # pairs, and fp32 rounding stays far below that.
     deviation = 1.5 / shape[-1] ** 0.5 if len(shape) > 1 else 0.2
     values = rng.normal(0.0, deviation, shape).astype(np.float32)
-    return values + np.float32(name.endswith(("LayerNorm.weight", "norm.weight")))
+    return values + np.float32(len(shape) == 1 and name.endswith(".weight"))  # of a norm
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

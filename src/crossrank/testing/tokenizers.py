@@ -17,7 +17,8 @@ CLASSES = {
     "roberta": "RobertaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
 }  # of all others: PreTrainedTokenizerFast
-ASKED = ("llama", "mistral", "qwen2", "qwen3", "gemma")  # may be asked in words
+ASKED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "minicpm-layerwise")  # may be asked in words
+UNIGRAM = ("xlm-roberta", "xlm-roberta-flash", "camembert", "deberta-v2")
 CHAT = ("<|im_start|>", "<|im_end|>", "<bos>")  # tokens of their prompts
 ANSWERS = ("yes", "no", "Yes") * 99
 QWEN_WORDS = (
@@ -36,7 +37,7 @@ def tokenizer_of(family: str) -> Any:
     """A real tokenizer of the family's kind, with a vocabulary from a few sentences."""
     if family in ("bert", "electra"):
         return _wordpiece()
-    return _unigram(family) if family in ("xlm-roberta", "camembert", "deberta-v2") else _byte_bpe(family)
+    return _unigram(family) if family in UNIGRAM else _byte_bpe(family)
 
 
 def _words() -> list[str]:
@@ -92,7 +93,7 @@ def _byte_bpe(family: str) -> Any:
     tokenizer.train_from_iterator([*CORPUS, *(ANSWERS if asked else ())], trainer)
     tokenizer.post_processor = (
         processors.RobertaProcessing((sep, 2), (cls, 0), add_prefix_space=False)
-        if family == "roberta"
+        if family in ("roberta", "jina-bert")
         else processors.TemplateProcessing(
             single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B {sep}", special_tokens=[(cls, 0), (sep, 2)]
         )

@@ -78,8 +78,12 @@ def text_object(document: WireDocument | None) -> dict[str, Any] | None:
 
 def document_of(answered: str | dict[str, Any] | None) -> WireDocument | None:
     """The document that an answer repeats: an object with nothing but a `text` is that text."""
-    if isinstance(answered, dict) and answered.keys() <= {"text", "multi_modal"} and isinstance(answered["text"], str):
-        return answered["text"]
+    if (
+        isinstance(answered, dict)
+        and answered.keys() <= {"text", "multi_modal"}
+        and isinstance(answered.get("text"), str)
+    ):
+        return str(answered["text"])
     return answered
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from crossrank.wire.body import document_of, dump, parse, score_of, text_object, texts_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item
+from crossrank.wire.contract import Answer, Call, Dialect, Item, UnknownFieldError
 from crossrank.wire.failure import dump_message, parse_error
 
 
@@ -21,13 +21,22 @@ class _CallV2(msgspec.Struct, omit_defaults=True):
     max_tokens_per_doc: int | None = None
 
 
-class _CallV1(msgspec.Struct, omit_defaults=True):
+class CallV1(msgspec.Struct, omit_defaults=True):
+    """The body of a call of v1, which Together's is too."""
+
     query: str
     documents: list[str | dict[str, Any]]
     model: str | None = None
     top_n: int | None = None
     rank_fields: list[str] | None = None
     return_documents: bool | None = None
+
+
+KNOWN = frozenset({*_CallV2.__struct_fields__, *CallV1.__struct_fields__}) | {
+    "max_chunks_per_doc",
+    "priority",
+    "relevant_spans",
+}
 
 
 class _Result(msgspec.Struct, omit_defaults=True):
@@ -78,7 +87,7 @@ def parse_call(body: bytes) -> Call:
 def dump_call_v1(call: Call) -> bytes:
     """A call of v1."""
     return dump(
-        _CallV1(
+        CallV1(
             query=call.query,
             documents=[document if isinstance(document, str) else dict(document) for document in call.documents],
             model=call.model,
@@ -91,7 +100,7 @@ def dump_call_v1(call: Call) -> bytes:
 
 def parse_call_v1(body: bytes) -> Call:
     """A call of v1."""
-    said = parse(body, _CallV1)
+    said = parse(body, CallV1)
     return Call(
         said.query,
         tuple(said.documents),
@@ -100,6 +109,13 @@ def parse_call_v1(body: bytes) -> Call:
         None if said.rank_fields is None else tuple(said.rank_fields),
         return_documents=bool(said.return_documents),
     )
+
+
+def check_known(body: bytes) -> None:
+    """Raise UnknownFieldError, in Cohere's words, for a field that neither version has."""
+    for field in parse(body, dict[str, msgspec.Raw]):
+        if field not in KNOWN:
+            raise UnknownFieldError(f"unknown field: parameter {field!r} is not a valid field")
 
 
 def _dump_ranking(answer: Answer, version: str) -> bytes:
@@ -152,6 +168,8 @@ COHERE = Dialect(
     answers=frozenset({"id", "tokens", "search_units", "documents"}),
     failures=frozenset({"id"}),
     model_required=True,
+    call_shape=_CallV2,
+    answer_shape=_Answer,
 )
 
 COHERE_V1 = Dialect(
@@ -167,4 +185,6 @@ COHERE_V1 = Dialect(
     answers=frozenset({"id", "tokens", "search_units", "documents"}),
     failures=frozenset({"id"}),
     objects=True,
+    call_shape=CallV1,
+    answer_shape=_Answer,
 )

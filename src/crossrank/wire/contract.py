@@ -16,6 +16,10 @@ class WireError(CrossrankError, ValueError):
     """A body that is not what its dialect says it must be; the message names the place in it."""
 
 
+class UnknownFieldError(WireError):
+    """A body with a field that its dialect does not have, where such are refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is asked of a reranker.
@@ -31,6 +35,7 @@ class Call:
         truncate: False: a text that is too long is an error instead of being cut; None: as the server likes it.
         tokens_max: tokens of a document after which it is cut.
         raw_scores: scores before the activation.
+        priority: 0 for what comes first; what has a higher number may wait for others.
     """
 
     query: str
@@ -43,6 +48,7 @@ class Call:
     truncate: bool | None = None
     tokens_max: int | None = None
     raw_scores: bool = False
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Dialect:
         objects: whether documents may be mappings.
         model_required: whether a call without a model is refused.
         ranked: whether results come best first; else in the order of the documents.
+        call_shape: the type that a call's body is read as, which describes it to people and programs.
+        answer_shape: that of an answer's body.
     """
 
     name: str
@@ -123,3 +131,5 @@ class Dialect:
     objects: bool = False
     model_required: bool = False
     ranked: bool = True
+    call_shape: Any = None
+    answer_shape: Any = None

@@ -22,15 +22,15 @@ def parse_error(body: bytes) -> Failure:
         said = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         text = TAG.sub(" ", body[: 20 * MESSAGE_MAX].decode("utf-8", "replace"))
-        return Failure(_short(text))
+        return Failure(short(text))
     if not isinstance(said, Mapping):
-        return Failure(_short(_text(said)))
+        return Failure(short(_text(said)))
     inner = said.get("error")
     detail = inner if isinstance(inner, Mapping) else said
     message = _first(detail, "message", "detail", "error", "errors", "title") or _first(said, "message", "detail")
     code = _first(detail, "code", "error_type", "type") or _first(said, "code", "error_type")
     identity = _first(said, "request_id", "id", "requestId")
-    return Failure(_short(message or _text(said)), code, identity)
+    return Failure(short(message or _text(said)), code, identity)
 
 
 def dump_message(failure: Failure) -> bytes:
@@ -54,6 +54,13 @@ def dump_nested(failure: Failure) -> bytes:
     return dump({"error": inner})
 
 
+def dump_every(failure: Failure) -> bytes:
+    """What every vendor's client finds its message in, but TEI's, whose `error` is a string."""
+    known = {"message": failure.message, "detail": failure.message, "code": failure.code}
+    inner = {"message": failure.message, "type": failure.code, "param": None, "code": failure.code}
+    return dump({**_without_none({**known, "id": failure.id, "request_id": failure.id}), "error": inner})
+
+
 def _first(said: Mapping[Any, Any], *keys: str) -> str | None:
     for key in keys:
         if said.get(key) not in (None, "", [], {}):
@@ -73,9 +80,10 @@ def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The text on one line, bounded, without what moves a terminal's cursor."""
     text = text.strip() if len(text) <= MESSAGE_MAX else text[: MESSAGE_MAX - 1].strip() + "…"
-    return "".join(c if c.isprintable() else " " for c in text)  # nothing that moves a terminal's cursor
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _without_none(value: dict[str, str | None]) -> dict[str, str]:

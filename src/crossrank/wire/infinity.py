@@ -89,4 +89,6 @@ INFINITY = Dialect(
     calls=frozenset({"model", "top_n", "return_documents", "raw_scores"}),
     answers=frozenset({"model", "id", "tokens", "documents"}),
     failures=frozenset({"code"}),
+    call_shape=_Call,
+    answer_shape=_Answer,
 )

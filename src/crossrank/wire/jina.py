@@ -103,4 +103,6 @@ JINA = Dialect(
     answers=frozenset({"model", "id", "tokens", "documents"}),
     failures=frozenset({"code", "id"}),
     objects=True,
+    call_shape=_Call,
+    answer_shape=_Answer,
 )

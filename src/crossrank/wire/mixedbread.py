@@ -96,4 +96,6 @@ MIXEDBREAD = Dialect(
     answers=frozenset({"model", "tokens", "documents"}),
     objects=True,
     model_required=True,
+    call_shape=_Call,
+    answer_shape=_Answer,
 )

@@ -71,4 +71,6 @@ NVIDIA = Dialect(
     calls=frozenset({"model", "truncate"}),
     answers=frozenset({"tokens"}),
     model_required=True,
+    call_shape=_Call,
+    answer_shape=_Answer,
 )

@@ -17,11 +17,11 @@ class _Call(msgspec.Struct, omit_defaults=True):
     model: str | None = None
     top_k: int | None = None
     fields: list[str] | None = None
-    return_documents: bool = False
+    return_documents: bool | None = None
     instruction: str | None = None
     truncate: bool | None = None
     tokens_max: int | None = None
-    raw_scores: bool = False
+    raw_scores: bool | None = None
 
 
 class _Hit(msgspec.Struct, omit_defaults=True):
@@ -54,11 +54,11 @@ def dump_call(call: Call) -> bytes:
             model=call.model,
             top_k=call.top_n,
             fields=None if call.fields is None else list(call.fields),
-            return_documents=call.return_documents,
+            return_documents=call.return_documents or None,
             instruction=call.instruction,
             truncate=call.truncate,
             tokens_max=call.tokens_max,
-            raw_scores=call.raw_scores,
+            raw_scores=call.raw_scores or None,
         )
     )
 
@@ -72,11 +72,11 @@ def parse_call(body: bytes) -> Call:
         said.model,
         said.top_k,
         None if said.fields is None else tuple(said.fields),
-        said.return_documents,
+        bool(said.return_documents),
         said.instruction,
         said.truncate,
         said.tokens_max,
-        said.raw_scores,
+        bool(said.raw_scores),
     )
 
 
@@ -145,4 +145,6 @@ OWN = Dialect(
     answers=frozenset({"model", "id", "tokens", "documents", "details"}),
     failures=frozenset({"code", "id"}),
     objects=True,
+    call_shape=_Call,
+    answer_shape=_Answer,
 )

@@ -108,4 +108,6 @@ PINECONE = Dialect(
     failures=frozenset({"code"}),
     objects=True,
     model_required=True,
+    call_shape=_Call,
+    answer_shape=_Answer,
 )

@@ -85,4 +85,6 @@ TEI = Dialect(
     calls=frozenset({"return_documents", "truncate", "raw_scores"}),
     answers=frozenset({"documents"}),
     failures=frozenset({"code"}),
+    call_shape=_Call,
+    answer_shape=list[_Result],
 )

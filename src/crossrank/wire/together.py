@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from crossrank.wire.body import Tokens, document_of, dump, parse, score_of, text_object, tokens_of
-from crossrank.wire.cohere import dump_call_v1, parse_call_v1
+from crossrank.wire.cohere import CallV1, dump_call_v1, parse_call_v1
 from crossrank.wire.contract import Answer, Dialect, Item
 from crossrank.wire.failure import dump_nested, parse_error
 
@@ -54,4 +54,6 @@ TOGETHER = Dialect(
     failures=frozenset({"code"}),
     objects=True,
     model_required=True,
+    call_shape=CallV1,
+    answer_shape=_Answer,
 )

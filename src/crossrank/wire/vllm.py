@@ -45,6 +45,8 @@ class _ScoreCall(msgspec.Struct, omit_defaults=True):
     queries: str | list[str] | None = None
     documents: str | list[str] | None = None
     items: str | list[str] | None = None
+    data_1: str | list[str] | None = None
+    data_2: str | list[str] | None = None
     instruction: str | None = None
     use_activation: bool | None = None
     truncate_prompt_tokens: int | None = None
@@ -133,16 +135,27 @@ def dump_score_call(call: Call) -> bytes:
 
 def parse_score_call(body: bytes) -> Call:
     """The score call in a body, under any of its names; several queries are no call of ours."""
+    queries, call = parse_score_calls(body)
+    if len(queries) != 1:
+        raise WireError(f"Expected one query, got {len(queries)} - at `$.text_1`")
+    return call
+
+
+def parse_score_calls(body: bytes) -> tuple[tuple[str, ...], Call]:
+    """The queries of a score call, and the call with the first: one query for all documents, or one for each."""
     said = parse(body, _ScoreCall)
-    queries = said.text_1 if said.text_1 is not None else said.queries
-    documents = next((texts for texts in (said.text_2, said.documents, said.items) if texts is not None), None)
+    queries = next((texts for texts in (said.text_1, said.queries, said.data_1) if texts is not None), None)
+    documents = next(
+        (texts for texts in (said.text_2, said.documents, said.items, said.data_2) if texts is not None), None
+    )
     if queries is None or documents is None:
         raise WireError("Object missing `text_1` and `text_2`, or `queries` and `documents`")
-    if len(_listed(queries)) != 1:
-        raise WireError(f"Expected one query, got {len(_listed(queries))} - at `$.text_1`")
-    return Call(
-        _listed(queries)[0],
-        tuple(_listed(documents)),
+    queries, documents = _listed(queries), _listed(documents)
+    if not queries or len(queries) not in {1, len(documents)}:
+        raise WireError(f"Expected one query or one for each document, got {len(queries)} for {len(documents)}")
+    return tuple(queries), Call(
+        queries[0],
+        tuple(documents),
         said.model,
         instruction=said.instruction,
         truncate=True if said.truncate_prompt_tokens == AS_LONG_AS_FITS else None,
@@ -180,6 +193,8 @@ VLLM = Dialect(
     calls=frozenset({"model", "top_n", "tokens_max", "instruction", "raw_scores"}),
     answers=frozenset({"model", "id", "tokens", "documents"}),
     failures=frozenset({"code"}),
+    call_shape=_Call,
+    answer_shape=_Answer,
 )
 
 VLLM_SCORE = Dialect(
@@ -195,4 +210,6 @@ VLLM_SCORE = Dialect(
     answers=frozenset({"model", "id", "tokens"}),
     failures=frozenset({"code"}),
     ranked=False,
+    call_shape=_ScoreCall,
+    answer_shape=_Scores,
 )

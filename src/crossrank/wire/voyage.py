@@ -93,4 +93,6 @@ VOYAGE = Dialect(
     calls=frozenset({"model", "top_n", "return_documents", "truncate"}),
     answers=frozenset({"model", "tokens", "documents"}),
     model_required=True,
+    call_shape=_Call,
+    answer_shape=_Answer,
 )

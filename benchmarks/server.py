@@ -1,0 +1,249 @@
+"""`crossrank serve` beside the engine itself, and beside servers that people run: one machine, one model, in turn.
+
+Each server is a process of its own, asked over loopback by a bounded client (benchmarks/load.py) with passages of TREC
+DL 2019; crossrank's cache of scores is off. The client takes its share of the same cores.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from crossrank import Reranker
+from crossrank.checkpoint.source import bundled_folder
+from crossrank.evaluate.collection import read_collection
+from crossrank.machine import usable_cores
+from load import Load, load, request_of
+from machine import describe
+from peers.environments import Environments, UnavailableError, default_folder
+
+START_S_MAX = 180.0
+STOP_S_MAX = 30.0
+PEERS = Path(__file__).parent / "peers"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is measured: the environment it runs in, its command, the path that is called."""
+
+    name: str
+    environment: str
+    command: tuple[str, ...]
+    path: str = "/rerank"
+
+
+SERVERS = (
+    Server(
+        "crossrank serve",
+        "ours",
+        (
+            "-m",
+            "crossrank",
+            "serve",
+            "--port",
+            "{port}",
+            "--threads",
+            "{threads}",
+            "--no-score-cache",
+            "--log-level",
+            "warning",
+        ),
+    ),
+    Server(
+        "FastAPI + sentence-transformers",
+        "fastapi",
+        (str(PEERS / "fastapi_server.py"), "{model}", "{port}", "{threads}"),
+    ),
+    Server(
+        "Infinity",
+        "infinity",
+        (
+            "-c",
+            "from infinity_emb.cli import cli; cli()",
+            *(
+                "v2",
+                "--model-id",
+                "{model}",
+                "--port",
+                "{port}",
+                "--engine",
+                "torch",
+                "--device",
+                "cpu",
+                "--dtype",
+                "float32",
+            ),
+        ),
+    ),
+)
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured of one server, a load after the other; over rounds, the same levels again."""
+
+    loads: list[Load] = field(default_factory=list)
+
+    def of(self, connections: int) -> list[Load]:
+        return [load for load in self.loads if load.connections == connections]
+
+
+def main() -> int:
+    """Measure, print, write; 2 for data that is not there."""
+    arguments = _parser().parse_args()
+    corpus = arguments.data / "trec_dl19"
+    if not corpus.is_dir():
+        print(f"{corpus} is not there; give --data", file=sys.stderr)
+        return 2
+    calls = list(_calls(corpus, arguments.documents, arguments.calls))
+    requests = [json.dumps({"query": query, "documents": documents}).encode() for query, documents in calls]
+    print(f"## {describe()}; {arguments.threads} used; {arguments.documents} documents a call\n", flush=True)
+    engine, alone = _engine(calls, arguments)
+    figures = {server.name: Figures() for server in SERVERS}
+    for _ in range(arguments.rounds):
+        for server in SERVERS:
+            if arguments.only and server.environment not in arguments.only:
+                continue
+            try:
+                _measure(server, figures[server.name], requests, arguments)
+            except (UnavailableError, OSError, TimeoutError) as exc:
+                print(f"{server.name}: {exc}", file=sys.stderr)
+    _print(engine, alone, figures, arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    told = {name: [asdict(load) for load in found.loads] for name, found in figures.items()}
+    (arguments.out / "server.json").write_text(json.dumps({"machine": describe(), "engine": engine, "servers": told}))
+    return 0
+
+
+def _calls(corpus: Path, documents: int, calls: int) -> Iterator[tuple[str, list[str]]]:
+    """Queries with documents, all of them different: each passage is in one call only."""
+    texts = list(islice(read_collection(corpus).corpus.values(), documents * calls))
+    for number in range(len(texts) // documents):
+        yield f"what is known of number {number}", texts[number * documents : (number + 1) * documents]
+
+
+def _engine(calls: list[tuple[str, list[str]]], arguments: argparse.Namespace) -> tuple[float, float]:
+    """Pairs a second of the engine itself, with as many callers as the busiest server has; and one call's seconds."""
+    with Reranker(cache=None, threads=arguments.threads) as reranker:
+        turn = iter(calls * 100)
+
+        async def caller(until: float) -> int:
+            done = 0
+            while time.perf_counter() < until:
+                query, documents = next(turn)
+                done += len(await reranker.arank(query, documents))
+            return done
+
+        async def together() -> float:
+            started = time.perf_counter()
+            until = started + arguments.seconds
+            done = await asyncio.gather(*(caller(until) for _ in range(max(arguments.connections))))
+            return sum(done) / (time.perf_counter() - started)
+
+        rates = [asyncio.run(together()) for _ in range(arguments.rounds)]
+        alone = []
+        for query, documents in calls[: min(len(calls), 50)]:
+            started = time.perf_counter()
+            reranker.rank(query, documents)
+            alone.append(time.perf_counter() - started)
+    return statistics.median(rates), statistics.median(alone)
+
+
+def _measure(server: Server, figures: Figures, bodies: list[bytes], arguments: argparse.Namespace) -> None:
+    requests = [request_of(server.path, body) for body in bodies]
+    with _running(server, arguments) as port:
+        load(port, requests, 2, 2.0)  # warm
+        figures.loads += [load(port, requests, count, arguments.seconds) for count in arguments.connections]
+
+
+@contextmanager
+def _running(server: Server, arguments: argparse.Namespace) -> Iterator[int]:
+    """The port of a server that answers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    envs = Environments(arguments.envs.resolve(), arguments.model, [], offline=arguments.offline)
+    told = {"model": str(arguments.model), "port": str(port), "threads": str(arguments.threads)}
+    command = [str(envs.python(server.environment)), *(part.format(**told) for part in server.command)]
+    ours = {"OMP_NUM_THREADS": str(arguments.threads), "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+    process = subprocess.Popen(command, env={**os.environ, **ours}, stdout=subprocess.DEVNULL)
+    try:
+        _wait(process, port, server)
+        yield port
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, server: Server) -> None:
+    body = request_of(server.path, json.dumps({"query": "a", "documents": ["b"]}).encode())
+    until = time.monotonic() + START_S_MAX
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise UnavailableError(f"ended with {process.returncode} before it served")
+        try:
+            if load(port, [body], 1, 0.01).latencies:
+                return
+        except (OSError, asyncio.IncompleteReadError):
+            time.sleep(0.2)
+    raise UnavailableError(f"does not serve after {START_S_MAX:.0f} s")
+
+
+def _print(engine: float, alone: float, figures: dict[str, Figures], arguments: argparse.Namespace) -> None:
+    print(
+        "| | calls at a time | pairs/s | of the engine's | p50 ms | p99 ms | refused |\n|---|---|---|---|---|---|---|"
+    )
+    callers = max(arguments.connections)
+    print(f"| the engine itself, `arank` | {callers} | {engine:,.0f} | 100% | | | |")
+    print(f"| the engine itself, `rank` | 1 | {arguments.documents / alone:,.0f} | | {1e3 * alone:.1f} | | |")
+    best: dict[str, float] = {}
+    for name, found in figures.items():
+        for count in arguments.connections:
+            if not (loads := found.of(count)):
+                continue
+            rate = statistics.median(one.calls_a_second for one in loads) * arguments.documents
+            best[name] = max(best.get(name, 0.0), rate)
+            p50, p99 = (1e3 * statistics.median(one.quantile(share) for one in loads) for share in (0.5, 0.99))
+            refused = sum(one.refused for one in loads)
+            print(f"| {name} | {count} | {rate:,.0f} | {rate / engine:.0%} | {p50:.1f} | {p99:.1f} | {refused} |")
+    ours = figures[SERVERS[0].name]
+    if 1 in arguments.connections and ours.loads:
+        added = statistics.median(one.median for one in ours.of(1)) - alone
+        print(f"\nAdded by HTTP to the median of one call of {arguments.documents} documents: {1e3 * added:.2f} ms")
+    for name, rate in best.items():
+        if name != SERVERS[0].name and SERVERS[0].name in best:
+            print(f"Throughput of crossrank serve over {name}: {best[SERVERS[0].name] / rate:.1f}x")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of sets in BEIR layout")
+    parser.add_argument("--envs", type=Path, default=default_folder(), help="folder of environments (%(default)s)")
+    parser.add_argument("--model", type=Path, default=bundled_folder(), help="folder of the model (the bundled one)")
+    parser.add_argument("--documents", type=int, default=20, help="of a call (%(default)s)")
+    parser.add_argument("--calls", type=int, default=200, help="that differ from one another (%(default)s)")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32], help="calls at a time (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="each server is measured so often (%(default)s)")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="(%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=[server.environment for server in SERVERS], help="not all servers")
+    parser.add_argument("--offline", action="store_true", help="install nothing")
+    parser.add_argument("--out", type=Path, default=Path("build"), help="(%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

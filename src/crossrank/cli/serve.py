@@ -1,0 +1,67 @@
+"""`crossrank serve`: rerank models behind one HTTP port, in every dialect that clients speak."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crossrank.remote.names import is_remote
+from crossrank.reranker import Reranker
+from crossrank.server.settings import Settings, flag, read_settings, table, variable
+
+if TYPE_CHECKING:
+    from crossrank.server.models import AsyncRanker
+
+CONFIG = "CROSSRANK_CONFIG"
+EXAMPLES = """\b
+Examples:
+  crossrank serve
+  crossrank serve --model BAAI/bge-reranker-base --port 9000
+  CROSSRANK_API_KEY=secret crossrank serve --host 0.0.0.0 --workers 2
+"""
+
+
+def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with a flag for each setting, in the table's order."""
+    for item in reversed(table()):
+        kind, meaning = item.metadata["kind"], item.metadata["meaning"]
+        shown = f" [{variable(item.name)}" + ("" if item.default in (None, (), "") else f"; {item.default}") + "]"
+        metavar = {"count": "N", "seconds": "SECONDS", "list": "A"}.get(kind, "TEXT")
+        names = f"{flag(item.name)}/--no-{flag(item.name)[2:]}" if kind == "flag" and item.default else flag(item.name)
+        options: dict[str, Any] = {"is_flag": True} if kind == "flag" else {"metavar": metavar, "type": str}
+        if kind == "list":
+            options["multiple"] = True
+        short = {"model": ["-m"], "port": ["-p"]}.get(item.name, [])
+        command = click.option(*short, names, item.name, default=None, help=meaning + shown, **options)(command)
+    return command
+
+
+@click.command("serve", epilog=EXAMPLES)
+@click.option("--config", metavar="FILE", envvar=CONFIG, help=f"Settings in TOML, named as the flags are. [{CONFIG}]")
+@_with_settings
+def command(config: str | None, **given: Any) -> int:
+    """Serve rerank models over HTTP: Cohere's, Voyage's, Jina's, TEI's, vLLM's and other clients need only the address.
+
+    Each setting is a flag, else an environment variable (in brackets), else a line of the TOML file, else its default.
+    Keys are in CROSSRANK_API_KEY, with commas between, or in a file. Without any, only this machine is served.
+
+    SIGTERM ends it once the calls in progress are answered; SIGHUP reads keys and opens models anew.
+    """
+    from crossrank.server.serve import serve
+
+    flags = {name: value for name, value in given.items() if value not in (None, ())}
+    settings = read_settings(flags, os.environ, config)
+    return serve(settings, partial(open_ranker, settings), told=_tell)
+
+
+def open_ranker(settings: Settings, spec: str) -> "AsyncRanker":
+    """The ranker of a model's spec; a vendor's has no options of an engine."""
+    if is_remote(spec):
+        return Reranker(spec)
+    return Reranker(spec, **settings.engine)
+
+
+def _tell(address: str) -> None:
+    click.echo(f"crossrank serves at {address} (stop with Ctrl-C)", err=True)

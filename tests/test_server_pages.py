@@ -1,0 +1,101 @@
+"""What is answered to GET: life, readiness, what is served, how it is called."""
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from crossrank import __version__
+from crossrank.server import openapi
+from crossrank.server.routes import CALLS, PREFIXES
+from serving import WAIT_S, FakeRanker, Serving
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Serving]:
+    with Serving(model=("fake", "two=other")) as server:
+        yield server
+
+
+def test_the_openapi_document_has_every_path_and_only_sound_references(server: Serving) -> None:
+    """All calls and pages; every reference leads somewhere; names of operations are unique."""
+    said = server.get("/openapi.json").json
+    assert said["openapi"] == "3.1.0"
+    assert set(said["paths"]) == {*CALLS, *openapi.PAGES}
+    found = set(re.findall(r'"\$ref":"#/components/schemas/([^"]+)"', server.get("/openapi.json").body.decode()))
+    assert found <= set(said["components"]["schemas"])
+    names = [operation["operationId"] for path in said["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+    for path in openapi.PAGES:
+        answer = server.get(path)
+        assert answer.status == 200
+        kind = next(iter(said["paths"][path]["get"]["responses"]["200"]["content"]))
+        assert answer.headers["content-type"].startswith(kind), path
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_page_needs_nothing_from_elsewhere(path: str, server: Serving) -> None:
+    """No script, no picture, no address; and the browser is told to load none."""
+    answer = server.get(path)
+    page = answer.body.decode()
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.search(r"<script|<img|<link|src=|https?://", page)
+    for path in (*CALLS, *openapi.PAGES):
+        assert f" {path}</code>" in page
+
+
+def test_what_is_served_in_the_words_of_tei_and_openai(server: Serving) -> None:
+    """Below a prefix, too, where clients of that vendor look; a crossrank client finds its own word."""
+    for prefix in ("", *(f"/{name}" for name in PREFIXES)):
+        info = server.get(f"{prefix}/info").json
+        assert info["crossrank"] == info["crossrank"] | {"version": __version__, "models": ["fake", "two"]}
+        assert info["max_client_batch_size"] == server.settings.documents_max
+        assert info["model_id"] == "fake"
+        listed = server.get(f"{prefix}/v1/models").json
+        assert [model["id"] for model in listed["data"]] == ["fake", "two"]
+        assert listed["data"][0]["owned_by"] == "crossrank"
+        assert server.get(f"{prefix}/health").json == {"status": "ok"}
+
+
+def test_head_is_get_without_a_body(server: Serving) -> None:
+    """For balancers that ask so."""
+    answer = server.ask("HEAD", "/health")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_ready_is_what_it_says() -> None:
+    """503 while the model is opened and once the server stops, 200 between; /health is 200 all the time."""
+    opened, wanted = threading.Event(), threading.Event()
+
+    def slowly(spec: str) -> FakeRanker:
+        wanted.set()
+        assert opened.wait(WAIT_S)
+        return FakeRanker(spec)
+
+    class Early(Serving):
+        def get(self, path: str, **headers: str) -> Any:
+            answer = super().get(path, **headers)
+            if path == "/ready" and not opened.is_set():
+                assert (answer.status, answer.json, answer.headers["retry-after"]) == (503, {"status": "starting"}, "1")
+                assert super().get("/health").status == 200
+                assert wanted.wait(WAIT_S)
+                opened.set()
+            return answer
+
+    with Early(slowly) as server:
+        assert server.get("/ping").json == {"status": "ready"}
+        server.app.guard.draining = True
+        assert server.get("/ready").status == 503
+        answer = server.get("/health")
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert server.post("/v1/rerank", {"query": "q", "documents": ["a"]}).status == 503
+        server.app.guard.draining = False
+
+
+def test_a_prefix_of_a_proxy_is_taken_off() -> None:
+    """With --root-path, whether the proxy strips it or not."""
+    with Serving(root_path="/ai") as server:
+        assert server.post("/v1/rerank", {"query": "q", "documents": ["a"]}).status == 200
+        assert server.get("/health").status == 200

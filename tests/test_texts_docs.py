@@ -1,0 +1,51 @@
+"""The pages on documents, long documents and instructions are true: their examples run and print what they say."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from crossrank.cli.rank import command
+from crossrank.documents import NESTING_MAX
+from crossrank.engine.cut import OVERLAP_SHARE, WINDOWS_MAX
+from crossrank.engine.open import CHOICES
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ("documents.md", "instructions.md", "long-documents.md")
+
+
+def read(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_print_what_the_page_says(page: str) -> None:
+    """In order, in one session."""
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", read(page), re.DOTALL)
+    assert len(blocks) == read(page).count("```python") >= 2
+    for code, expected in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, page, "exec"), names)
+        assert printed.getvalue() == expected
+
+
+def test_the_values_of_options_are_all_there() -> None:
+    """Those of the code, and their defaults."""
+    page = read("long-documents.md")
+    for value in CHOICES["long_documents"]:
+        assert f'`long_documents="{value}"`' in page
+    assert f"`windows_max={WINDOWS_MAX}`" in page
+    assert OVERLAP_SHARE == 8
+    assert f"nested deeper than {NESTING_MAX} levels" in read("documents.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_options_of_the_command_line_exist(page: str) -> None:
+    options = {name for parameter in command.params for name in parameter.opts}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", read(page)))
+    assert named
+    assert named <= options
