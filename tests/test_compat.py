@@ -2,7 +2,9 @@
 classic tutorial with its import changed."""
 
 import asyncio
+import json
 import pickle
+import shutil
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrank import CrossEncoder, CrossEncoderReranker
+from crossrank import CrossEncoder, CrossEncoderReranker, Reranker, errors
 from test_heads import PAIRS as LABEL_PAIRS
 from test_heads import label_logits, with_labels
 from test_parity import TOLERANCE
@@ -106,6 +108,22 @@ def test_several_labels_give_rows_of_scores(labels: int, checkpoint: Callable[..
     assert len(ours.predict([])) == 0
     with pytest.raises(ValueError, match=r"rank\(\) needs a model with one label, and this one has"):
         ours.rank("a", ["b"])
+
+
+def test_classes_with_names(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    """A classifier of entailment gives a row of logits; as a Reranker it is refused."""
+    from sentence_transformers import CrossEncoder as Reference
+
+    folder = str(shutil.copytree(with_labels(checkpoint, "bert", 3), tmp_path / "nli"))
+    config, names = json.loads(Path(folder, "config.json").read_text()), ("contradiction", "entailment", "neutral")
+    config |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    Path(folder, "config.json").write_text(json.dumps(config))
+    expected = Reference(folder, device="cpu").predict(LABEL_PAIRS)
+    model = CrossEncoder(folder)
+    np.testing.assert_allclose(model.predict(LABEL_PAIRS), expected, atol=TOLERANCE)
+    assert pickle.loads(pickle.dumps(model)).predict(LABEL_PAIRS).tolist() == model.predict(LABEL_PAIRS).tolist()
+    with pytest.raises(errors.UnsupportedModelError, match="It looks like a classifier"):
+        Reranker(folder)
 
 
 # The classic tutorial, block by block; only the import differs.

@@ -108,7 +108,9 @@ class ModelProfile:
         return self.pad_id + 1 if self.family.positions_from_padding else 0
 
 
-def read_profile(folder: Path, name: str, *, template: str | None = None, layer: int | None = None) -> ModelProfile:
+def read_profile(
+    folder: Path, name: str, *, template: str | None = None, layer: int | None = None, classes: bool = False
+) -> ModelProfile:
     """Read config.json, tokenizer_config.json and the sentence-transformers files of a checkpoint.
 
     Args:
@@ -116,6 +118,7 @@ def read_profile(folder: Path, name: str, *, template: str | None = None, layer:
         name: of the model, for messages.
         template: which prompt it was trained with, where its files do not tell.
         layer: after which to stop, of a model with early exits; None: after the last.
+        classes: take a classifier too, whose labels are no grades of relevance.
 
     Raises:
         UsageError: the model has no early exit, or none there.
@@ -144,7 +147,7 @@ def read_profile(folder: Path, name: str, *, template: str | None = None, layer:
             )
         if not asked:
             check_architecture(config, known, chain, name)
-        labels, reading = ONE_LABEL if chain or asked or exits else read_labels(config, name)
+        labels, reading = ONE_LABEL if chain or asked or exits else read_labels(config, name, classes=classes)
         common = _Common(
             name=name,
             labels=labels,

@@ -22,8 +22,12 @@ ONE_LABEL: tuple[int, Reading] = (1, "score")
 RELEVANT = {"relevant", "yes", "true", "1", "label_1"}  # what the second of two labels may be called
 
 
-def read_labels(config: Mapping[str, Any], name: str) -> tuple[int, Reading]:
-    """How many labels there are, and how they are read."""
+def read_labels(config: Mapping[str, Any], name: str, *, classes: bool = False) -> tuple[int, Reading]:
+    """How many labels there are, and how they are read.
+
+    Raises:
+        UnsupportedModelError: the labels are no grades of relevance; not where `classes` are wanted one by one.
+    """
     names = [str(label) for _, label in sorted((config.get("id2label") or {}).items(), key=lambda item: int(item[0]))]
     labels = len(names) or int(config.get("num_labels", 2))
     if labels == 1:
@@ -31,7 +35,7 @@ def read_labels(config: Mapping[str, Any], name: str) -> tuple[int, Reading]:
     numbered = all(label.upper() in (f"LABEL_{i}", str(i)) for i, label in enumerate(names))
     if labels == 2 and (numbered or names[1].lower() in RELEVANT):
         return 2, "odds"
-    if numbered and labels > 2:
+    if classes or (numbered and labels > 2):
         return labels, "grade"
     raise UnsupportedModelError(
         f"{name!r} has a head of {labels} labels ({', '.join(names[:6])}); a reranker has one, or two of which the "

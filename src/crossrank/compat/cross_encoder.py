@@ -97,6 +97,7 @@ class CrossEncoder:
             revision=revision,
             allow_unverified=allow_unverified,
             cut_query=True,
+            classes=True,
         )
         self._open(Options(config, activation_fn, dict(prompts or {}), default_prompt_name))
         self._ignored = ignored

@@ -68,6 +68,7 @@ class OpenConfig:
     allow_unverified: bool = False
     self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
+    classes: bool = False  # only for that drop-in too: labels that are no grades of relevance, each with its own logit
 
 
 DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?|[A-Z][A-Za-z]{1,40}ExecutionProvider")
@@ -97,7 +98,9 @@ def open_scorer(config: OpenConfig) -> Scorer:
     started = time.perf_counter()
     cache = open_cache(config.cache)
     source = locate(config.model, revision=config.revision, onnx=config.backend == "onnx")
-    profile = read_profile(source.folder, source.name, template=config.template, layer=config.layer)
+    profile = read_profile(
+        source.folder, source.name, template=config.template, layer=config.layer, classes=config.classes
+    )
     check_instruction(profile, config.instruction, config.instruction_mode)
     tokenizer = load_tokenizer(source.folder, profile)
     profile = with_answers(profile, tokenizer)
@@ -117,7 +120,7 @@ def open_scorer(config: OpenConfig) -> Scorer:
     shared = cache is not None and config.cache != "memory"
     identity = fingerprint(source.folder, profile, encoder, backend.facts) if shared else b""
     scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder)
-    if config.self_test:
+    if config.self_test and not (config.classes and profile.labels > 1):  # its question is about relevance
         whole = replace(encoder, config=replace(encode, max_chars=None))  # the probes are meant to be read to the end
         self_test(replace(scorer, encoder=whole))
     facts, seconds = backend.facts, time.perf_counter() - started
