@@ -361,6 +361,32 @@ def test_all_of_it_can_be_done_with_the_keyboard(page: "Page") -> None:
     assert page.locator(".hit").nth(1).get_attribute("aria-expanded") == "true"
 
 
+def test_a_proxy_may_serve_it_below_a_prefix(browser: "Browser") -> None:
+    """All that the page asks for is beside it."""
+    with Serving(root_path="/ai") as server, opened(browser, server) as page:
+        page.route("**/ai/**", lambda route: route.continue_(url=route.request.url.replace("/ai/", "/", 1)))
+        page.goto(f"{server.url}/ai/")
+        ask(page)
+        assert len(column(page, "Reranked by fake")) == 3
+        page.get_by_text("Copy as code").click()
+        page.locator("#snippet").get_by_text(f"{server.url}/ai/v1/rerank").wait_for()
+
+
+def test_an_answer_that_nobody_waits_for_is_not_shown(browser: "Browser") -> None:
+    """Pressed again while the server works: the first call is given up, the second is shown."""
+    with Serving() as server, opened(browser, server) as page:
+        server.ranker.held = True
+        page.get_by_label("Query").fill("ab")
+        page.get_by_label("Documents, one a line").fill("a\nb")
+        page.get_by_role("button", name="Rank", exact=True).click()
+        assert server.ranker.came.acquire(timeout=WAIT_MS / 1000)
+        assert page.get_by_role("status").inner_text() == "Ranking …"
+        server.ranker.held = False
+        ask(page, texts=["ab", "c"])
+        assert server.ranker.cancelled.acquire(timeout=WAIT_MS / 1000)
+        assert column(page, "Reranked by fake") == ["ab", "c"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_axe_finds_no_serious_fault(browser: "Browser", server: Serving, scheme: str, width: int) -> None:

@@ -109,7 +109,9 @@ async function useKey(event) {
   const value = $("key-value").value.trim();
   if (!/^[\x21-\x7e]+$/.test(value)) return complain(new Failure("A key has no spaces and only plain characters."));
   sessionStorage.setItem("crossrank-key", value);
-  await loadModels();
+  complain(null);
+  openKey(false);
+  await loadModels(); // opens it again if the server does not know the key
 }
 
 function forgetKey() {
@@ -119,16 +121,17 @@ function forgetKey() {
 }
 
 async function loadModels() {
-  const answer = await working("Asking which models are served …", (signal) => ask("v1/models", null, signal));
-  if (!answer) return;
-  const names = answer.said.data.map((model) => model.id);
+  let names;
+  try {
+    names = (await ask("v1/models")).said.data.map((model) => model.id);
+  } catch (error) {
+    return complain(error);
+  }
   const option = (name) => make("option", { value: name }, name);
   $("model").replaceChildren(...names.map(option));
   $("other").replaceChildren(make("option", { value: "" }, names.length > 1 ? "no other" : "one model is served"));
   $("other").append(...(names.length > 1 ? names.map(option) : []));
   $("other").disabled = names.length < 2;
-  openKey(false);
-  say("");
   showCode();
 }
 
@@ -220,10 +223,15 @@ function noteDocuments() {
 }
 
 async function loadSample() {
-  const response = await fetch(new URL("playground/amendments.jsonl", BASE));
+  const text = await working("Loading …", async (signal) => {
+    const response = await fetch(new URL("playground/amendments.jsonl", BASE), { signal });
+    if (!response.ok) throw new Failure("The sample cannot be loaded.");
+    return response.text();
+  });
+  if (text === null) return;
   $("query").value = SAMPLE.query;
   $("fields").value = SAMPLE.fields;
-  fill((await response.text()).trim().split("\n"));
+  fill(text.trim().split("\n"));
   say("The amendments to the Constitution of the United States. Press Rank.");
   $("rank").focus();
 }
@@ -464,6 +472,7 @@ const imported = (line) => (key() ? `import os\n\n${line}\n\n` : `${line}\n\n`);
 const secret = () => (key() ? `os.environ["${KEY}"]` : '"any"');
 
 function showCode() {
+  $("copy").textContent = "Copy";
   if ($("code").open) $("snippet").textContent = CODE[$("language").value]({ model: "crossrank-mini", ...asked() });
 }
 
@@ -513,7 +522,7 @@ $("columns").addEventListener("keydown", (event) => {
 });
 for (const unit of document.querySelectorAll("input[name=unit]")) unit.addEventListener("change", explainAnew);
 $("code").addEventListener("toggle", showCode);
-for (const name of ["language", "model"]) $(name).addEventListener("change", () => { $("copy").textContent = "Copy"; showCode(); });
+for (const name of ["language", "model"]) $(name).addEventListener("change", showCode);
 $("copy").addEventListener("click", copy);
 
 showTheme(theme());
