@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure of a C++ compiler and of Python's venv and headers, from Debian's packages where that is possible; with
-# "tests" as the second argument of curl and a Redis server too, without which the tests that need them are skipped.
+# "tests" as the second argument of curl, a Redis server and Chromium too, without which the tests that need them are skipped.
 set -eu
 python=${1:-python3}
 missing=()
@@ -28,4 +28,7 @@ if [ "${2:-}" = tests ] && ! command -v curl >/dev/null && ! apt curl; then
 fi
 if [ "${2:-}" = tests ] && ! command -v redis-server >/dev/null && ! apt redis-server; then
   echo "There is no redis-server: the tests that need one are skipped." >&2
+fi
+if [ "${2:-}" = tests ] && [ ! -e /usr/bin/chromium ] && ! apt chromium; then
+  echo "There is no chromium: the tests of the playground are skipped." >&2
 fi

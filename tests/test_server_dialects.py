@@ -168,6 +168,7 @@ class Reusable:
 
     def __init__(self, reranker: Reranker) -> None:
         self.arank, self.ascore, self.facts = reranker.arank, reranker.ascore, reranker.facts
+        self.explain = reranker.explain
 
     def close(self) -> None:
         """Others use it."""

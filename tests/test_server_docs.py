@@ -13,7 +13,7 @@ import pytest
 from crossrank import Reranker
 from crossrank.server.keys import read_keys
 from crossrank.server.refusals import Refusal
-from crossrank.server.routes import CALLS
+from crossrank.server.routes import CALLS, EXPLAIN
 from serving import Serving
 from test_server_dialects import Reusable
 
@@ -83,7 +83,7 @@ def test_the_table_of_settings_is_that_of_the_settings() -> None:
 def test_paths_are_there() -> None:
     """Each that the page names, and each that there is has its prefix or its line."""
     named = {path for path in re.findall(r"`(/[\w/]*)`", TEXT) if "rank" in path or "score" in path}
-    assert named <= set(CALLS)
+    assert named <= {*CALLS, EXPLAIN}
     assert set(CALLS) - named <= {
         *("/", "/invocations", "/tei", "/voyage/rerank", "/jina/rerank", "/vllm/rerank", "/vllm/v2/rerank"),
         "/vllm/score",

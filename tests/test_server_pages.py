@@ -9,7 +9,7 @@ import pytest
 
 from crossrank import __version__
 from crossrank.server import openapi
-from crossrank.server.routes import CALLS, PREFIXES
+from crossrank.server.routes import PREFIXES, ROUTES
 from serving import WAIT_S, FakeRanker, Serving
 
 
@@ -23,7 +23,7 @@ def test_the_openapi_document_has_every_path_and_only_sound_references(server: S
     """All calls and pages; every reference leads somewhere; names of operations are unique."""
     said = server.get("/openapi.json").json
     assert said["openapi"] == "3.1.0"
-    assert set(said["paths"]) == {*CALLS, *openapi.PAGES}
+    assert set(said["paths"]) == {*ROUTES, *openapi.PAGES}
     found = set(re.findall(r'"\$ref":"#/components/schemas/([^"]+)"', server.get("/openapi.json").body.decode()))
     assert found <= set(said["components"]["schemas"])
     names = [operation["operationId"] for path in said["paths"].values() for operation in path.values()]
@@ -35,15 +35,43 @@ def test_the_openapi_document_has_every_path_and_only_sound_references(server: S
         assert answer.headers["content-type"].startswith(kind), path
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
-def test_the_page_needs_nothing_from_elsewhere(path: str, server: Serving) -> None:
+def test_the_page_needs_nothing_from_elsewhere(server: Serving) -> None:
     """No script, no picture, no address; and the browser is told to load none."""
-    answer = server.get(path)
+    answer = server.get("/docs")
     page = answer.body.decode()
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert not re.search(r"<script|<img|<link|src=|https?://", page)
-    for path in (*CALLS, *openapi.PAGES):
+    for path in (*ROUTES, *openapi.PAGES):
         assert f" {path}</code>" in page
+
+
+def test_the_playground_is_three_files_and_a_sample(server: Serving) -> None:
+    """Nothing inline, nothing from elsewhere, as the policy says; its parts are there, as what they are."""
+    answer = server.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'" in policy
+    page = answer.body.decode()
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)", page)
+    named = re.findall(r'(?:src|href)="(playground/[^"]+)"', page)
+    assert sorted(named) == ["playground/script.js", "playground/style.css"]
+    for path, kind in (
+        ("style.css", "text/css"),
+        ("script.js", "text/javascript"),
+        ("amendments.jsonl", "application/x"),
+    ):
+        part = server.get(f"/playground/{path}")
+        assert part.headers["content-type"].startswith(kind)
+        assert not re.search(rb"https?://(?!www.w3.org)|innerHTML|outerHTML|insertAdjacent|document\.write", part.body)
+    assert server.get("/playground/nothing.js").status == 404
+
+
+def test_there_need_not_be_a_playground() -> None:
+    """With --no-playground / is the list of paths."""
+    with Serving(playground=False) as server:
+        assert server.get("/").body == server.get("/docs").body
+        assert server.get("/playground/script.js").status == 404
 
 
 def test_what_is_served_in_the_words_of_tei_and_openai(server: Serving) -> None:

@@ -17,7 +17,7 @@ from crossrank.server.metrics import Metrics
 from crossrank.server.models import Models
 from crossrank.server.pages import Pages
 from crossrank.server.refusals import INVALID, UNAVAILABLE, Refusal
-from crossrank.server.routes import CALLS
+from crossrank.server.routes import ROUTES
 from crossrank.server.settings import Settings
 from crossrank.wire import SUPERSET
 
@@ -117,9 +117,9 @@ class App:
     async def _answer(self, request: Request, receive: Receive) -> Response:
         path, method = request.path, request.method
         request.facts["route"] = "other"
-        if method == "POST" and path in CALLS:
+        if method == "POST" and path in ROUTES:
             request.facts["route"] = path
-            return await self._calls.answer(request, CALLS[path], receive)
+            return await self._calls.answer(request, ROUTES[path], receive)
         if method == "OPTIONS" and self._origins:
             return Response(204, headers=((b"access-control-max-age", b"600"),))
         page = self._pages.find(path)
@@ -127,7 +127,7 @@ class App:
             if page is not None and method in ("GET", "HEAD"):
                 request.facts["route"] = page[0]
                 return self._pages.answer(request, *page)
-            refusal = _unknown(method, path, (["POST"] if path in CALLS else []) + (["GET", "HEAD"] if page else []))
+            refusal = _unknown(method, path, (["POST"] if path in ROUTES else []) + (["GET", "HEAD"] if page else []))
         except Refusal as exc:
             refusal = exc
         request.facts["code"] = refusal.code

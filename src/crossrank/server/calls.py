@@ -9,10 +9,11 @@ import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from crossrank.errors import UsageError
+from crossrank.server.explaining import Explainer, cost
 from crossrank.server.guard import Guard, Room, check_model
 from crossrank.server.http import GoneError, Receive, Request, Response, gone, read_body
 from crossrank.server.keys import Key
@@ -23,6 +24,7 @@ from crossrank.server.settings import MB, Settings
 from crossrank.types import Hit
 from crossrank.wire import Answer, Call, Dialect, Item, WireError
 from crossrank.wire.cohere import check_known
+from crossrank.wire.own import dump_explanation, parse_explain_call
 from crossrank.wire.superset import units_of
 from crossrank.wire.vllm import parse_score_calls
 
@@ -44,13 +46,14 @@ Trace = Callable[[Request], AbstractContextManager[object]]  # what a call's spa
 class Asked:
     """A call that was read: what is asked, in which dialect, by whom.
 
-    `queries` are those of a score call that has one for each document.
+    `queries` are those of a score call that has one for each document; `unit` is that of an explanation.
     """
 
     dialect: Dialect
     call: Call
     key: Key
     queries: tuple[str, ...] = ()
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Calls:
         guard: what stands before.
         translate: what is answered for an error.
         trace: see Trace.
+        explainer: makes explanations.
     """
 
     settings: Settings
@@ -70,6 +74,7 @@ class Calls:
     guard: Guard
     translate: Callable[[BaseException], Refusal]
     trace: Trace = lambda _: nullcontext()
+    explainer: Explainer = field(default_factory=Explainer)
 
     async def answer(self, request: Request, route: Route, receive: Receive) -> Response:
         """The answer to a call: a ranking, or what is wrong, in the dialect's own words.
@@ -107,8 +112,15 @@ class Calls:
             request.facts["model"] = name
             check_model(key, name)
             _check(asked)
-            self.guard.admit(asked.call, key, room, queries=sum(map(len, asked.queries)))
+            self._admit(asked, room)
             return await unless_gone(receive, self._worked(request, route, asked, name))
+
+    def _admit(self, asked: Asked, room: Room) -> None:
+        if asked.unit is None:
+            self.guard.admit(asked.call, asked.key, room, beside=sum(map(len, asked.queries)))
+        else:
+            pairs, beside = cost(asked.call, asked.unit, room.body)
+            self.guard.admit(asked.call, asked.key, room, beside=beside, pairs=pairs)
 
     async def _body(self, request: Request, receive: Receive, room: Room) -> bytes:
         body = await read_body(
@@ -124,6 +136,9 @@ class Calls:
     def _read(self, route: Route, dialect: Dialect, body: bytes, key: Key) -> Asked:
         if self.settings.strict_fields and route.strict:
             check_known(body)
+        if route.explains:
+            unit, call = parse_explain_call(body)
+            return Asked(dialect, call, key, unit=unit)
         if dialect.ranked:
             return Asked(dialect, dialect.parse_call(body), key)
         queries, call = parse_score_calls(body)
@@ -135,6 +150,9 @@ class Calls:
             async with asyncio.timeout(self.settings.timeout_s + GRACE_S), self.models.held(name) as opened:
                 left_s = max(0.0, self.settings.timeout_s - (time.monotonic() - started))
                 with self.trace(request):
+                    if asked.unit is not None:
+                        told = await self.explainer.explain(opened.ranker, asked.call, asked.unit)
+                        return Response(200, dump_explanation(told, asked.call.model or name, request.id))
                     answer, timings = await self._asked(opened, asked, left_s)
         except TimeoutError:
             raise Refusal(504, LATE, f"there was no answer within {self.settings.timeout_s:g} s") from None

@@ -127,14 +127,15 @@ class Guard:
         room.body += size
         self.bodies += size
 
-    def admit(self, call: Call, key: Key, room: Room, *, queries: int = 0) -> None:
+    def admit(self, call: Call, key: Key, room: Room, *, beside: int = 0, pairs: int | None = None) -> None:
         """Let a call begin, after everything that can be said against it.
 
         Args:
             call: what is asked.
             key: who asks.
             room: the call's place.
-            queries: characters of all queries, where there are several.
+            beside: characters that are read beside the body's, where they are not one query for each document.
+            pairs: what is taken of the key's quota, where that is not the number of documents.
 
         Raises:
             Refusal: too much in one call, or more than the key may send.
@@ -143,7 +144,7 @@ class Guard:
         documents, settings = len(call.documents), self.settings
         if documents > settings.documents_max:
             raise Refusal.too_large(f"the call has {documents:,} documents; {settings.documents_max:,} are taken")
-        work = room.body + (queries or len(call.query) * documents)
+        work = room.body + (beside or len(call.query) * documents)
         if work > settings.tokens_max * CHARACTERS_A_TOKEN:
             raise Refusal.too_large(
                 f"too many tokens: the call has about {work // CHARACTERS_A_TOKEN:,}, the query counted with each "
@@ -156,7 +157,7 @@ class Guard:
                 retry_after_s=wait_s - settings.queue_s,
             )
         if key.documents_per_minute is not None:
-            missing_s = self.quotas.take(key.digest, documents, key.documents_per_minute)
+            missing_s = self.quotas.take(key.digest, pairs or documents, key.documents_per_minute)
             if missing_s is not None:
                 raise Refusal(
                     429,

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from crossrank import __version__
-from crossrank.server.routes import CALLS, Route
-from crossrank.wire import Dialect
+from crossrank.server.routes import ROUTES, Route
+from crossrank.wire.own import EXPLANATION
 
 PAGES: Mapping[str, str] = {
-    "/": "As /docs.",
+    "/": "The playground; without it, as /docs.",
     "/health": "Alive.",
     "/ready": "Ready to answer: the first model is open, and the server is not stopping.",
     "/ping": "As /ready, for SageMaker.",
@@ -58,10 +58,10 @@ def document() -> bytes:
 @cache
 def description() -> dict[str, Any]:
     """The OpenAPI document as a value."""
-    shapes = list({id(s): s for d in dialects() for s in (d.call_shape, d.answer_shape)}.values())
+    shapes = list({id(s): s for route in ROUTES.values() for pair in _shapes(route) for s in pair}.values())
     schemas, components = msgspec.json.schema_components(shapes, ref_template="#/components/schemas/{name}")
     by_shape = {id(shape): schema for shape, schema in zip(shapes, schemas, strict=True)}
-    paths: dict[str, Any] = {path: {"post": _call(path, route, by_shape)} for path, route in CALLS.items()}
+    paths: dict[str, Any] = {path: {"post": _call(path, route, by_shape)} for path, route in ROUTES.items()}
     for path, meaning in PAGES.items():
         paths.setdefault(path, {})["get"] = _page(path, meaning)
     return {
@@ -80,29 +80,27 @@ def description() -> dict[str, Any]:
     }
 
 
-def dialects() -> list[Dialect]:
-    """All that are spoken, each once."""
-    return list({d.name: d for route in CALLS.values() for d in route.dialects.values()}.values())
-
-
 def _call(path: str, route: Route, schemas: Mapping[int, Any]) -> dict[str, Any]:
-    spoken = list(route.dialects.values())
-    asked, answered = ([schemas[id(shape)] for shape in shapes] for shapes in zip(*map(_shapes, spoken), strict=True))
-    names = ", ".join(dialect.name for dialect in spoken)
+    asked, answered = ([schemas[id(shape)] for shape in shapes] for shapes in zip(*_shapes(route), strict=True))
+    names = ", ".join(dialect.name for dialect in route.dialects.values())
+    does, told = ("Explain", "The explanation.") if route.explains else ("Rerank", "The ranking.")
     return {
-        "summary": f"Rerank: {names}",
+        "summary": f"{does}: {names}",
         "operationId": f"post_{path.strip('/').replace('/', '_') or 'root'}",
         "requestBody": {"required": True, "content": {"application/json": {"schema": _any(asked)}}},
         "responses": {
-            "200": {"description": "The ranking.", "content": {"application/json": {"schema": _any(answered)}}},
+            "200": {"description": told, "content": {"application/json": {"schema": _any(answered)}}},
             **{status: _refusal(meaning) for status, meaning in REFUSALS.items()},
         },
         "security": [{}, {"key": []}],
     }
 
 
-def _shapes(dialect: Dialect) -> tuple[Any, Any]:
-    return dialect.call_shape, dialect.answer_shape
+def _shapes(route: Route) -> list[tuple[Any, Any]]:
+    """What each body and its answer is read as."""
+    if route.explains:
+        return [EXPLANATION]
+    return [(dialect.call_shape, dialect.answer_shape) for dialect in route.dialects.values()]
 
 
 def _any(schemas: list[Any]) -> Any:
@@ -132,7 +130,7 @@ def page() -> bytes:
     """The description as HTML."""
     told = description()
     parts = [f"<h1>crossrank {escape(__version__)}</h1><p>{escape(told['info']['description'])}</p><h2>Calls</h2>"]
-    for path, route in CALLS.items():
+    for path, route in ROUTES.items():
         names = ", ".join(f"<code>{escape(name)}</code>" for name in (d.name for d in route.dialects.values()))
         asked = told["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
         shown = escape(msgspec.json.format(msgspec.json.encode(_resolved(asked, told)), indent=2).decode())

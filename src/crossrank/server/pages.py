@@ -6,12 +6,13 @@ It knows no calls and no texts.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from crossrank import __version__
-from crossrank.server import openapi
+from crossrank.server import openapi, playground
 from crossrank.server.guard import Guard
 from crossrank.server.http import Request, Response
 from crossrank.server.metrics import CONTENT_TYPE, Metrics
@@ -64,6 +65,7 @@ class Pages:
             "/metrics": lambda: Response(200, self.metrics.page(), CONTENT_TYPE),
             "/openapi.json": lambda: Response(200, openapi.document()),
             "/docs": self._docs,
+            **self._playground(),
         }
 
     def _health(self) -> Response:
@@ -107,8 +109,15 @@ class Pages:
         ]
         return _json(200, {"object": "list", "data": data})
 
+    def _playground(self) -> Mapping[str, Callable[[], Response]]:
+        return {path: partial(_file, path) for path in playground.FILES} if self.settings.playground else {}
+
     def _docs(self) -> Response:
         return Response(200, openapi.page(), HTML, ((b"content-security-policy", openapi.POLICY),))
+
+
+def _file(path: str) -> Response:
+    return Response(200, playground.content(path), playground.FILES[path][1], playground.HEADERS)
 
 
 def _json(status: int, value: Any, *headers: tuple[bytes, bytes]) -> Response:

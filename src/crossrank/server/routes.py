@@ -21,11 +21,13 @@ class Route:
         dialects: by the key of the body that holds the documents; the first is for bodies that have none of them.
         strict: whether Cohere's fields are all that a strict server takes here.
         documents: whether the answer always repeats the documents.
+        explains: whether an explanation is asked for, not a ranking.
     """
 
     dialects: Mapping[str, Dialect]
     strict: bool = False
     documents: bool = False
+    explains: bool = False
 
     @property
     def first(self) -> Dialect:
@@ -58,7 +60,7 @@ def _only(name: str, *, documents: bool = False, strict: bool = False) -> Route:
 SHARED = Route({"documents": SUPERSET, "texts": TEI})
 _VLLM = _only("vllm", documents=True)
 
-CALLS: Mapping[str, Route] = {
+CALLS: Mapping[str, Route] = {  # those that rank
     "/v2/rerank": Route({"documents": SUPERSET_V2}, strict=True),
     "/v1/rerank": Route({"documents": SUPERSET, "texts": TEI}, strict=True),
     "/rerank": SHARED,
@@ -89,4 +91,6 @@ CALLS: Mapping[str, Route] = {
     "/pinecone/rerank": _only("pinecone"),
     "/nvidia/v1/ranking": _only("nvidia"),
 }
+EXPLAIN = "/crossrank/v1/explain"
+ROUTES: Mapping[str, Route] = {**CALLS, EXPLAIN: Route({"document": DIALECTS["crossrank"]}, explains=True)}
 PREFIXES = tuple(sorted({path.split("/")[1] for path in CALLS if path.count("/") > 1} - {"v1", "v2"} | {"tei"}))

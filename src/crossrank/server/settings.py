@@ -79,6 +79,9 @@ class Settings:
     )
     ssl_certfile: str | None = _setting("Listening", "text", None, "Certificate, for TLS.")
     ssl_keyfile: str | None = _setting("Listening", "text", None, "The certificate's key.")
+    playground: bool = _setting(
+        "Listening", "flag", True, "Show the playground at /; without it, / is the list of paths, as /docs."
+    )
     keep_alive_s: float = _setting(
         "Listening", "seconds", 75.0, "Seconds that an idle connection stays open; above the proxy's in front.", least=1
     )

@@ -1,6 +1,7 @@
 """crossrank's own dialect: whatever a Call can ask and a Hit can say. The answer's version grows with its shape."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,6 +44,39 @@ class _Answer(msgspec.Struct, omit_defaults=True):
     model: str | None = None
     id: str | None = None
     usage: _Usage | None = None
+
+
+class _ExplainCall(msgspec.Struct):
+    query: str
+    document: str | dict[str, Any]
+    model: str | None = None
+    fields: list[str] | None = None
+    unit: Literal["sentence", "word"] = "sentence"
+
+
+class _Span(msgspec.Struct):
+    start: int
+    end: int
+    text: str
+    share: float
+
+
+class _Explanation(msgspec.Struct):
+    version: int
+    model: str | None
+    id: str | None
+    query: str
+    text: str
+    unit: Literal["sentence", "word"]
+    passage: tuple[int, int]
+    scale: Literal["logit", "score"]
+    whole: float
+    empty: float
+    scored: int
+    spans: list[_Span]
+
+
+EXPLANATION = (_ExplainCall, _Explanation)
 
 
 def dump_call(call: Call) -> bytes:
@@ -113,6 +147,19 @@ def parse_ranking(body: bytes) -> Answer:
         for i, hit in enumerate(said.hits)
     )
     return Answer(items, said.model, said.id, said.usage.tokens if said.usage else None)
+
+
+def parse_explain_call(body: bytes) -> tuple[str, Call]:
+    """The unit of an explanation that is asked for, and a call with the one document."""
+    said = parse(body, _ExplainCall)
+    return said.unit, Call(
+        said.query, (said.document,), said.model, fields=None if said.fields is None else tuple(said.fields)
+    )
+
+
+def dump_explanation(told: Mapping[str, Any], model: str | None, identity: str | None) -> bytes:
+    """The body of an explanation's answer; `told` is `Explanation.to_dict`'s. Positions count characters."""
+    return dump(msgspec.convert({"version": VERSION, "model": model, "id": identity, **told}, _Explanation))
 
 
 def dump_error(failure: Failure) -> bytes:
