@@ -16,7 +16,8 @@ def settings() -> str:
     for group, items in groupby(table(), lambda item: item.metadata["group"]):
         lines += [f"**{group}**", "", "| flag | variable | default | |", "|---|---|---|---|"]
         for item in items:
-            default = {(): "", None: "", True: "on", False: "off"}.get(item.default, f"`{item.default}`")
+            # By its repr: 1 == True, and 0 == False.
+            default = {"()": "", "None": "", "True": "on", "False": "off"}.get(repr(item.default), f"`{item.default}`")
             lines.append(f"| `{flag(item.name)}` | `{variable(item.name)}` | {default} | {item.metadata['meaning']} |")
         lines.append("")
     return "\n" + "\n".join(lines)

@@ -21,7 +21,8 @@ from crossrank.errors import OverloadError, UsageError
 from crossrank.observe import BatchRan, emit, listening
 from crossrank.work import MicroBatch, Share, Work
 
-SERVING_S = 0.1  # what one micro-batch should take: so long somebody new waits for the engine at most
+SERVING_S = 0.1  # what a micro-batch should take while several wait: so long each waits for their next turn, or less
+ALONE_S = 0.3  # the same while only one does: larger ones are a little faster, and somebody new waits so long at most
 CHARACTERS_MIN = 16_000  # of a micro-batch, about 4k tokens; also while the engine's speed is not known yet
 PRIORITY_S = 10.0  # seconds of waiting that one step of priority is worth: nobody starves
 WAITING_MAX = 65_536  # pairs, of all callers together
@@ -199,7 +200,8 @@ class Scheduler:
         nearest = min((work.deadline for work in self._waiting if work.deadline is not None), default=math.inf)
         batch = MicroBatch(hurried=nearest < now + 2 * SERVING_S)
         self._held.append(batch)
-        room = CHARACTERS_MIN if batch.hurried else self._characters_at_once()
+        seconds = SERVING_S if len(self._waiting) > 1 else ALONE_S
+        room = CHARACTERS_MIN if batch.hurried else self._characters_in(seconds)
         held: set[Pair] = set()
         for work in self._waiting:
             stop = work.taken
@@ -311,9 +313,9 @@ class Scheduler:
                 )
             )
 
-    def _characters_at_once(self) -> int:
-        """As much as takes about `SERVING_S`, as far as the engine's speed is known."""
-        size = int((self._characters_a_second or 0.0) * SERVING_S)
+    def _characters_in(self, seconds: float) -> int:
+        """As much as takes about so long, as far as the engine's speed is known."""
+        size = int((self._characters_a_second or 0.0) * seconds)
         return min(max(size, CHARACTERS_MIN), PORTION_CHARACTERS)
 
     def _seconds_for(self, works: Iterable[Work]) -> float:
