@@ -11,9 +11,9 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from crossrank.bench.machine import describe
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.machine import usable_cores
-from machine import describe
 from peers.catalog import OURS, PEERS
 from peers.compare import Comparison, Settings, ours_here
 from peers.environments import Environments, default_folder, online

@@ -13,7 +13,7 @@ import prompt
 import quality
 import speed
 import startup
-from machine import describe
+from crossrank.bench.machine import describe
 
 BENCHMARKS = {
     "startup": ("Beginning", "target", lambda _: startup.measure()),
