@@ -79,6 +79,11 @@ class Worker:
         return answer
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether more can be asked."""
         return self._process.poll() is None

@@ -133,7 +133,7 @@ def _settings(options: Options) -> dict[str, Any]:
 
 def _notes(rows: Iterable[Mapping[str, Any]], price_hour: float | None) -> Iterable[str]:
     if any(row["weights"] == RANDOM for row in rows):
-        yield f"{RANDOM}: of the shape of the model by that name, tokenised as by crossrank-mini; only times mean anything."
+        yield f"{RANDOM}: of the shape of the model by that name, tokenised as by crossrank-mini; for times only."
     if price_hour is not None:
         yield f"Costs: one query after the other, on a machine of ${price_hour:g} an hour that does nothing else."
     yield f"Prices of APIs: {SOURCE}, {AS_OF}; up to {UNIT_DOCUMENTS} documents a query."

@@ -5,6 +5,7 @@ It knows texts; not who reads them.
 
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,15 +38,19 @@ class Texts:
     documents: Sequence[str]
 
     def turn(self, count: int, number: int) -> list[Pair]:
-        """A query with `count` documents; the same for the same number, others for another."""
-        query = self.queries[number % len(self.queries)]
-        return [(query, self.documents[place]) for place in self._places(count, number)]
+        """A query with `count` documents; the same for the same number, others for another.
 
-    def _places(self, count: int, number: int) -> list[int]:
-        """Each document once before any comes again."""
+        Each document comes once before any comes again, then with a number behind it: equal texts are scored once.
+        """
+        query = self.queries[number % len(self.queries)]
         choose = random.Random(f"{count} {number}")  # noqa: S311 - drawn again in the next run
-        shuffled = choose.sample(range(len(self.documents)), min(count, len(self.documents)))
-        return list(islice(cycle(shuffled), count))
+        drawn = choose.sample(self.documents, min(count, len(self.documents)))
+        met: Counter[str] = Counter()
+        pairs = []
+        for text in islice(cycle(drawn), count):
+            met[text] += 1
+            pairs.append((query, text if met[text] == 1 else f"{text} {met[text]}"))
+        return pairs
 
     @cached_property
     def words(self) -> float:
