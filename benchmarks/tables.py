@@ -88,7 +88,8 @@ def _peers() -> str:
         for row in rows
     ]
     turns = max(row["runs"] for row in rows)
-    caption = f"{first}, tokenising included, all in turn, medians of {turns}. {result.machine}."
+    versions = dict.fromkeys(row["detail"] for row in rows if not row["ours"] and row["detail"])
+    caption = f"{first}, tokenising included, all in turn, medians of {turns}. {result.machine}. {'; '.join(versions)}."
     return "\n".join([*_table(("", "ms", "pairs/s", "tau to fp32", "memory"), cells), "", caption, *_notes(result)])
 
 
@@ -144,7 +145,7 @@ def _measured_on(names: Iterable[str]) -> list[str]:
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     rules = ("---", *("---:" for _ in headings[1:])) if len(headings) > 2 else ("---", "---")
-    return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in (headings, rules, *rows)]
+    return ["|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in (headings, rules, *rows)]
 
 
 BLOCKS: dict[str, Callable[[], str]] = {

@@ -1,6 +1,7 @@
 """Measuring: each in its own process, in turn, with the same texts; whoever fails stops no other. No time is judged."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,8 +105,7 @@ def test_a_call_that_would_take_too_long_is_left_out(subject: Callable[..., Subj
     one, many = run(subject("Slow"), options=options).cases
     assert one.seconds
     assert many.seconds == []
-    assert many.error.startswith("a call would take about 5")
-    assert many.error.endswith(" s, more than 10")
+    assert re.fullmatch(r"a call would take about \d+ s, more than 10", many.error)
 
 
 def test_what_was_measured_is_there_after_an_interruption(subject: Callable[..., Subject]) -> None:
