@@ -189,8 +189,8 @@ def test_texts_of_a_folder(tmp_path: Path) -> None:
 def test_a_result_is_read_as_it_was_written(subject: Callable[..., Subject], tmp_path: Path) -> None:
     """And shown: a row a case, and the quoted figures with source and date."""
     result = result_of(run(subject("Plain")), price_hour=1.0, threads=2)
-    write_result(result, tmp_path / "new" / "bench.json")
-    assert read_result(tmp_path / "new" / "bench.json") == result
+    write_result(result, tmp_path / "bench.json")
+    assert read_result(tmp_path / "bench.json") == result
     table = measured_table(result)
     assert table is not None
     assert len(table.rows) == 2

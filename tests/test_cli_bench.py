@@ -83,6 +83,9 @@ def test_json_for_programs(checkpoint: Callable[..., Path], tmp_path: Path, cros
         (("--shapes", "huge"), "there is no shape 'huge'"),
         (("--max-cost", "1"), "are for remote models"),
         (("-m", "./nowhere"), "does not exist"),
+        (("--out", "nowhere/b.json"), "cannot be written"),
+        (("--markdown", "."), "cannot be written"),
+        (("--plot", "b.xyz"), "allowed: .png, .svg, .pdf"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_measured(

@@ -14,6 +14,19 @@ DPI = 160
 COLOURS = ("#3b5b92", "#2a7f62", "#c0483a", "#8a5fa8", "#b07d2b", "#4a9aa8", "#7a7a7a")
 STYLES = {"crossrank": ("o", "-"), "sentence-transformers": ("s", "--")}  # told apart without colour
 OTHERS = ("^", ":")
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def check_plot(file: Path) -> None:
+    """Whether a picture can be drawn into that file.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        UsageError: the file's ending names no format.
+    """
+    new_figure(1, 1)
+    if file.suffix.lower() not in FORMATS:
+        raise UsageError(f"{file} ends in no format of a picture; allowed: {', '.join(FORMATS)}")
 
 
 def write_plot(result: Result, file: Path) -> None:
@@ -22,7 +35,7 @@ def write_plot(result: Result, file: Path) -> None:
     Raises:
         MissingExtra: matplotlib is not installed.
         UsageError: nothing was measured.
-        CrossrankError: the file cannot be written, or has no ending that names a format.
+        CrossrankError: the file cannot be written.
     """
     lines: dict[tuple[str, ...], list[tuple[int, float, float]]] = {}
     for row in result.rows:
@@ -44,12 +57,12 @@ def write_plot(result: Result, file: Path) -> None:
     if quoted:
         places = zip(*((row["documents"], row["p50_s"] * 1e3) for row in quoted), strict=True)
         axes.plot(*places, "x", color="#555555", label="quoted, not measured here: Cohere Rerank 3.5 on OCI")
-    _finish(axes, sorted({count for points in lines.values() for count, _, _ in points}))
+    _finish(axes, sorted({count for points in lines.values() for count, _, _ in points}), len(lines))
     figure.suptitle(str(result.machine), fontsize=9, x=0.01, ha="left")
     try:
         figure.savefig(file, dpi=DPI, bbox_inches="tight", facecolor="white")
-    except (OSError, ValueError) as exc:
-        raise CrossrankError(f"{file} cannot be written: {getattr(exc, 'strerror', None) or exc}") from exc
+    except OSError as exc:
+        raise CrossrankError(f"{file} cannot be written: {exc.strerror or exc}") from exc
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -57,7 +70,7 @@ def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (model, row["by"], "" if row["device"] == "cpu" else row["device"], row["precision"])
 
 
-def _finish(axes: Any, counts: list[int]) -> None:
+def _finish(axes: Any, counts: list[int], lines: int) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
     axes.set_xscale("log")
@@ -69,5 +82,5 @@ def _finish(axes: Any, counts: list[int]) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.set_xlabel("documents a query")
     axes.set_ylabel("milliseconds a query: median, up to the 95th percentile")
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2 if lines > 2 else 1)
     plain(axes)

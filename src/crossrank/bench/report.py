@@ -31,6 +31,7 @@ HEADINGS = (
 )
 EXPENDABLE = ("tokens/s", "runs", "device", "p95 ms", "MiB")  # on a narrow terminal, in this order
 QUOTED = ("quoted, not measured here", "on", "documents", "tokens each", "ms", COST, "source", "read")
+QUOTED_EXPENDABLE = ("read", "tokens each", "on", "source")
 MIB = 2**20
 
 

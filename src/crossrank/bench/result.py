@@ -4,13 +4,14 @@
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crossrank.bench.machine import Machine
-from crossrank.errors import CrossrankError, InputFileError
+from crossrank.errors import CrossrankError, InputFileError, UsageError
 
 SCHEMA_VERSION = 1  # raised when a field changes its meaning or goes
 
@@ -57,14 +58,24 @@ def write_result(result: Result, file: Path) -> None:
     write_text(file, result.as_json())
 
 
+def check_place(file: Path) -> None:
+    """Whether a file can be written there, as far as can be told without writing it.
+
+    Raises:
+        UsageError: it is a folder, or in one that is not there or may not be written to.
+    """
+    parent = file.parent
+    if file.is_dir() or not parent.is_dir() or not os.access(file if file.exists() else parent, os.W_OK):
+        raise UsageError(f"{file} cannot be written: give a file in a folder that exists and that you may write to")
+
+
 def write_text(file: Path, text: str) -> None:
-    """Write a text, and make the folder it goes to.
+    """Write a text.
 
     Raises:
         CrossrankError: it cannot be written.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise CrossrankError(f"{file} cannot be written: {exc.strerror or exc}") from exc

@@ -1,15 +1,16 @@
 """`crossrank bench`: how fast rankers are on this machine, what they take to begin, and what that costs."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
 from crossrank.bench.options import Options
-from crossrank.bench.plot import write_plot
+from crossrank.bench.plot import check_plot, write_plot
 from crossrank.bench.report import (
     EXPENDABLE,
+    QUOTED_EXPENDABLE,
     as_markdown,
     failures,
     measured_table,
@@ -17,7 +18,7 @@ from crossrank.bench.report import (
     quoted_table,
     result_of,
 )
-from crossrank.bench.result import Result, write_result, write_text
+from crossrank.bench.result import Result, check_place, write_result, write_text
 from crossrank.bench.run import Bench
 from crossrank.bench.shapes import SHAPES
 from crossrank.bench.subjects import ALL, Wanted, groups
@@ -57,9 +58,45 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
     return () if text == NO_SHAPES else tuple(part.strip() for part in text.split(","))
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Files that were asked for."""
+
+    out: Path | None
+    markdown: Path | None
+    plot: Path | None
+
+    def check(self) -> None:
+        """Raise where one of them could not be written."""
+        for file in filter(None, (self.out, self.markdown, self.plot)):
+            check_place(file)
+        if self.plot is not None:
+            check_plot(self.plot)
+
+    def write(self, result: Result) -> None:
+        """Write them, and say so: before anything is printed, which may fail too."""
+        written = []
+        if self.out is not None:
+            write_result(result, self.out)
+            written.append(self.out)
+        if self.markdown is not None:
+            write_text(self.markdown, as_markdown(result))
+            written.append(self.markdown)
+        if self.plot is not None and measured_table(result) is not None:
+            write_plot(result, self.plot)
+            written.append(self.plot)
+        if written:
+            click.echo(f"Written: {', '.join(map(str, written))}", err=True)
+
+
 @click.command("bench", epilog=EXAMPLES)
 @click.option(
-    "-m", "--model", "models", metavar="MODEL", multiple=True, help="A folder, a name, vendor:MODEL; or more."
+    "-m",
+    "--model",
+    "models",
+    metavar="MODEL",
+    multiple=True,
+    help="A folder, a name, vendor:MODEL or a URL; again for more. Else the bundled.",
 )
 @click.option(
     "--shapes",
@@ -67,9 +104,17 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
     default=",".join(SHAPES),
     show_default=True,
     callback=_names,
-    help="Known models by their shape, with random weights where theirs are not here; none for none.",
+    help="Known models too, by their shape, with random weights where theirs are not here; none for none.",
 )
-@click.option("--documents", "counts", metavar="N,N", default="20,100,1000", show_default=True, callback=_counts)
+@click.option(
+    "--documents",
+    "counts",
+    metavar="N,N",
+    default="20,100,1000",
+    show_default=True,
+    callback=_counts,
+    help="Of a query; each is measured.",
+)
 @click.option(
     "--device", "devices", metavar="NAME", multiple=True, help="auto, cpu, cuda, cuda:N, mps; again for more."
 )
@@ -81,16 +126,44 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
     help="Again for more; all: what the processor has. Else auto.",
 )
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
-@click.option("--peers/--no-peers", default=True, help="Also other libraries that are installed here.")
+@click.option("--peers/--no-peers", default=True, help="Also other libraries that are installed here (the default).")
 @click.option("--words", metavar="N", type=click.IntRange(1, 100_000), help=f"Of a built passage; else {WORDS}.")
 @click.option("--data", metavar="FOLDER", type=FILE, help="Texts of a set in BEIR layout, instead of built ones.")
 @click.option("--queries", metavar="FILE", help="Your queries (.txt, .jsonl, .json, .csv), with --corpus.")
 @click.option("--corpus", metavar="FILE", help="Your documents, with --queries.")
-@click.option("--seconds", metavar="S", type=click.FloatRange(min=0.1), default=20.0, show_default=True, help="A case.")
-@click.option("--repeats", metavar="N", type=click.IntRange(1, 1000), default=25, show_default=True, help="At most.")
-@click.option("--cold-starts", metavar="N", type=click.IntRange(1, 100), default=3, show_default=True)
-@click.option("--timeout", metavar="S", type=click.FloatRange(min=1), default=300.0, show_default=True, help="A call.")
-@click.option("--price-hour", metavar="DOLLARS", type=click.FloatRange(min=0), help="Of this machine, for costs.")
+@click.option(
+    "--seconds",
+    metavar="S",
+    type=click.FloatRange(min=0.1),
+    default=20.0,
+    show_default=True,
+    help="For the repeats of a case: a model, as one library runs it, with a number of documents.",
+)
+@click.option(
+    "--repeats", metavar="N", type=click.IntRange(1, 1000), default=25, show_default=True, help="Of a case, at most."
+)
+@click.option(
+    "--cold-starts",
+    metavar="N",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="New processes, of which the median counts.",
+)
+@click.option(
+    "--timeout",
+    metavar="S",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    show_default=True,
+    help="Seconds for a single call; who takes longer is ended.",
+)
+@click.option(
+    "--price-hour",
+    metavar="DOLLARS",
+    type=click.FloatRange(min=0),
+    help="Of this machine; else its costs are left out.",
+)
 @spending_options
 @allow_unverified
 @click.option("--out", metavar="FILE", type=FILE, help="Keep the figures there, as JSON.")
@@ -131,6 +204,8 @@ def command(
 
     Ctrl-C ends it and shows what was measured so far.
     """
+    places = Places(out, markdown, plot)
+    places.check()  # before anything that takes minutes
     wanted_models = models or (BUNDLED,)
     spending = Spending.of(wanted_models, max_cost, price)
     wanted = Wanted(
@@ -163,7 +238,8 @@ def command(
     except KeyboardInterrupt:
         interrupted = True  # what was measured is worth as much as if it had been all
     result = result_of(bench, price_hour=price_hour, threads=threads)
-    _give(result, out=out, markdown=markdown, plot=plot, as_json=as_json)
+    places.write(result)
+    _show(result, as_json=as_json)
     if interrupted:
         raise KeyboardInterrupt
     if measured_table(result) is None:
@@ -188,29 +264,15 @@ def _texts(data: Path | None, queries: str | None, corpus: str | None, words: in
     return own(Path(corpus).name, asked, read)
 
 
-def _give(result: Result, *, out: Path | None, markdown: Path | None, plot: Path | None, as_json: bool) -> None:
-    """Files first: they are not lost to a terminal that has gone."""
-    written = []
-    table = measured_table(result)
-    if out is not None:
-        write_result(result, out)
-        written.append(out)
-    if markdown is not None:
-        write_text(markdown, as_markdown(result))
-        written.append(markdown)
-    if plot is not None and table is not None:
-        write_plot(result, plot)
-        written.append(plot)
+def _show(result: Result, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(result.as_json())
-    else:
-        if table is not None:
-            print_columns(table.headings, table.rows, expendable=EXPENDABLE)
-        for line in (*failures(result), *result.notes):
-            click.echo(printable(line))
-        quoted = quoted_table(result)
-        click.echo()
-        print_columns(quoted.headings, quoted.rows, expendable=(quoted.headings[-1], quoted.headings[1]))
-        click.echo(f"\n{printable(method(result))}")
-    if written:
-        click.echo(f"Written: {', '.join(map(str, written))}", err=True)
+        return
+    if (table := measured_table(result)) is not None:
+        print_columns(table.headings, table.rows, expendable=EXPENDABLE)
+    for line in (*failures(result), *result.notes):
+        click.echo(printable(line))
+    quoted = quoted_table(result)
+    click.echo()
+    print_columns(quoted.headings, quoted.rows, expendable=QUOTED_EXPENDABLE)
+    click.echo(f"\n{printable(method(result))}")
