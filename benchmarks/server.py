@@ -29,7 +29,6 @@ from peers.environments import Environments, UnavailableError, default_folder
 
 START_S_MAX = 180.0
 STOP_S_MAX = 30.0
-PAIRED = 100  # calls that the engine and a server answer one after the other
 Call = tuple[str, list[str]]
 Both = tuple[float, float]  # seconds that the engine itself took for a call, and a server
 PEERS = Path(__file__).parent / "peers"
@@ -170,8 +169,10 @@ def _measure(
         loads = [load(port, requests, count, arguments.seconds) for count in arguments.connections]
         both: list[Both] = []
         with socket.create_connection(("127.0.0.1", port), timeout=START_S_MAX) as connection:
-            for call, request in zip(calls[:PAIRED], requests[:PAIRED], strict=True):
-                started = time.perf_counter()
+            until = time.perf_counter() + arguments.seconds
+            for call, request in zip(calls, requests, strict=True):
+                if (started := time.perf_counter()) > until:
+                    break
                 reranker.rank(*call)
                 between = time.perf_counter()
                 answer_of(connection, request)
