@@ -165,6 +165,22 @@ def test_shapes_have_the_dimensions_of_the_models_they_stand_for(tmp_path: Path)
     assert parameters["bge-large"] == 256_002_048
 
 
+def test_a_shape_that_cannot_be_written_says_so(
+    subject: Callable[..., Subject], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk; what else there is to measure is measured."""
+
+    def lose_the_disk(step: Step) -> None:
+        if "writing" in step.text:
+            monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+
+    plain, bench = subject("Plain"), Bench(TEXTS, QUICK, lose_the_disk)
+    bench.run([Group("fake", "nowhere", (plain,)), Group("huge", TINY, (plain,))])
+    assert all(case.seconds for case in bench.cases[:2])
+    assert all(case.error.startswith("its checkpoint cannot be written: ") for case in bench.cases[2:])
+    assert not bench.interrupted
+
+
 def test_built_texts_are_the_same_each_time_and_as_long_as_said() -> None:
     one, other = built(20), built(20)
     assert one.turn(5, 3) == other.turn(5, 3) != one.turn(5, 4)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crossrank.bench.measured import Case
+from crossrank.bench.measured import Case, Opened
 from crossrank.bench.options import Options, Purse
 from crossrank.bench.shapes import Shape
 from crossrank.bench.subjects import Group
@@ -66,10 +66,19 @@ class Bench:
         with TemporaryDirectory(prefix="crossrank-bench-") as scratch, ExitStack() as stack:
             if isinstance(group.place, Shape):
                 say("writing random weights")
-            model = stack.enter_context(group.opened())
+            try:
+                model = stack.enter_context(group.opened())
+            except (OSError, MemoryError) as exc:  # a shape takes gigabytes of disk and of memory
+                self._refuse(group, f"its checkpoint cannot be written: {exc or 'not enough memory'}")
+                return
             warm = stack.enter_context(Warm(group, model, Path(scratch), self.texts, self.options, self.purse, say))
             for subject in group.subjects:
                 warm.open(subject)
             for count in self.options.documents:
                 warm.measure(count, self.cases)
                 self._done += len(group.subjects)
+
+    def _refuse(self, group: Group, error: str) -> None:
+        opened = [Opened(subject) for subject in group.subjects]
+        self.cases += [Case(group, one, count, error=error) for count in self.options.documents for one in opened]
+        self._done += len(opened) * len(self.options.documents)

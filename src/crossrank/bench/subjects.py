@@ -19,7 +19,6 @@ RUNNERS = "crossrank.bench.runners"
 ALL = "all"  # precisions that the processor has
 OURS, ST = "crossrank", "sentence-transformers"
 RANDOM = "random weights"
-PUBLISHED_WEIGHTS = "model.safetensors"
 OWN_MODELS = {"flashrank": "ms-marco-MiniLM-L-12-v2", "fastembed": "Xenova/ms-marco-MiniLM-L-6-v2"}
 
 
@@ -156,7 +155,7 @@ def _local(wanted: Wanted) -> Iterator[Subject]:
 def _with_own_models(wanted: Wanted) -> Iterator[Group]:
     """Libraries that run their own files only, where those have been downloaded: a benchmark downloads none."""
     for library, model in OWN_MODELS.items():
-        if _installed(library) and (_at_hand(model, "onnx/model.onnx") or _in_flashrank(library, model)):
+        if _installed(library) and _downloaded(library, model):
             subject = Subject(library, f"{RUNNERS}.{library}", {"threads": wanted.threads}, "")
             yield Group(model, model, (subject,))
 
@@ -181,18 +180,23 @@ def _label(device: str, precision: str) -> str:
     return " ".join(part for part in (device, precision) if part != "auto")
 
 
-def _at_hand(name: str, file: str = PUBLISHED_WEIGHTS) -> bool:
+def _at_hand(name: str) -> bool:
+    """Whether the hub's cache has a model."""
     from huggingface_hub import try_to_load_from_cache
 
-    return "/" in name and isinstance(try_to_load_from_cache(name, file), str)
+    return "/" in name and isinstance(try_to_load_from_cache(name, "model.safetensors"), str)
 
 
-def _in_flashrank(library: str, model: str) -> bool:
-    if library != "flashrank":
-        return False
-    from flashrank.Config import default_cache_dir
+def _downloaded(library: str, model: str) -> bool:
+    """Whether a library that keeps its files itself has the model."""
+    if library == "flashrank":
+        from flashrank.Config import default_cache_dir
 
-    return (Path(default_cache_dir) / model).is_dir()
+        return (Path(default_cache_dir) / model).is_dir()
+    from fastembed.common.utils import define_cache_dir
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(model, "onnx/model.onnx", cache_dir=define_cache_dir()), str)
 
 
 def _installed(library: str) -> bool:

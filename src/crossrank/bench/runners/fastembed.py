@@ -1,4 +1,4 @@
-"""fastembed's cross-encoder with a model that the hub's cache has."""
+"""fastembed's cross-encoder with a model that it has downloaded before."""
 
 from importlib.metadata import version
 from typing import Any
@@ -12,9 +12,7 @@ class Runner:
     precision, device = "fp32", "cpu"
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self._encoder = TextCrossEncoder(
-            model_name=options["model"], threads=options["threads"], local_files_only=True, **options.get("place", {})
-        )
+        self._encoder = TextCrossEncoder(model_name=options["model"], threads=options["threads"], local_files_only=True)
         self.detail = f"fastembed {version('fastembed')}"
 
     def score(self, pairs: list[tuple[str, str]]) -> list[float]:
