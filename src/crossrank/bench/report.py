@@ -1,6 +1,6 @@
 """What was measured, and what is quoted: as a result, as tables of text, as Markdown. It knows no terminal or plot."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from crossrank.bench.machine import Machine
@@ -132,7 +132,14 @@ def _settings(options: Options) -> dict[str, Any]:
     return {name: list(value) if isinstance(value := getattr(options, name), tuple) else value for name in names}
 
 
-def _notes(rows: Iterable[Mapping[str, Any]], price_hour: float | None) -> Iterable[str]:
+def _notes(rows: Sequence[Mapping[str, Any]], price_hour: float | None) -> Iterator[str]:
+    ran = dict.fromkeys(
+        f"{row['by']}: {row['detail']}" + (f" (batches of {row['setting']})" if row["setting"] else "")
+        for row in rows
+        if row["detail"]
+    )
+    if ran:
+        yield f"Run by {'; '.join(ran)}."
     if any(row["weights"] == RANDOM for row in rows):
         yield f"{RANDOM}: of the shape of the model by that name, tokenised as by crossrank-mini; for times only."
     if price_hour is not None:

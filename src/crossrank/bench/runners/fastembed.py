@@ -13,7 +13,7 @@ class Runner:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._encoder = TextCrossEncoder(model_name=options["model"], threads=options["threads"], local_files_only=True)
-        self.detail = f"fastembed {version('fastembed')}"
+        self.detail = version("fastembed")
 
     def score(self, pairs: list[tuple[str, str]]) -> list[float]:
         """Scores in the order of the pairs, which share their query."""

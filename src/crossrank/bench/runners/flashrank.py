@@ -13,7 +13,7 @@ class Runner:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._ranker = Ranker(model_name=options["model"], log_level="WARNING")
-        self.detail = f"flashrank {version('flashrank')}"
+        self.detail = version("flashrank")
 
     def score(self, pairs: list[tuple[str, str]]) -> list[float]:
         """Scores in the order of the pairs, which share their query."""

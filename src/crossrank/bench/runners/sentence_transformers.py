@@ -25,7 +25,7 @@ class Runner:
         self.device = str(self._model.device)
         self.settings = BATCH_SIZES["cuda" if self.device.startswith("cuda") else "cpu"]
         self._batch_size = 32
-        self.detail = f"sentence-transformers {version('sentence-transformers')}"
+        self.detail = f"{version('sentence-transformers')}, transformers {version('transformers')}"
 
     def use(self, setting: int) -> None:
         """Take a batch size."""
