@@ -56,8 +56,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to be in, with this `crossrank` as a command and the examples beside."""
     commands = tmp_path / "bin"
     commands.mkdir()
-    (commands / "crossrank").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m crossrank "$@"\n')
-    (commands / "crossrank").chmod(0o755)
+    for name, what in (("crossrank", " -m crossrank"), ("python", "")):
+        (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{what} "$@"\n')
+        (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")

@@ -6,13 +6,17 @@ It knows Markdown and paths, not the site generator.
 import os
 import re
 from collections.abc import Callable, Mapping
+from html import escape
 from pathlib import Path
 
+from charts import bars
 from nav import NAV
 
 FENCE = re.compile(r"^( *)(```+|~~~+).*?^\1\2[`~]* *$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 INCLUDE = re.compile(r"^<!-- include (\S+): (.+?) -->$", re.MULTILINE)
+BARS = re.compile(r"^<!-- bars (\S+): ([^:]+): ([^:]+): (.+?) -->$", re.MULTILINE)
+NARROW = 400  # drawings up to this width stand side by side where there is room
 STYLE = re.compile(r"<style>.*?</style>\s*", re.DOTALL)
 
 
@@ -38,22 +42,36 @@ def page_of(source: Path, root: Path, to: str, places: Mapping[str, str]) -> str
     text = source.read_text(encoding="utf-8")
     if text.startswith("---\n"):
         text = text.partition("\n---\n")[2]
-    text = INCLUDE.sub(lambda found: _section(root / found[1], found[2], source.parent, root), text)
+    text = BARS.sub(lambda found: _bars(root / found[1], *found.groups()[1:]), text)
+    text = INCLUDE.sub(lambda found: _section(root / found[1], found[2], source.parent), text)
     return _outside_code(text, lambda part: LINK.sub(lambda found: _link(found, source, root, to, places), part))
 
 
-def _section(file: Path, heading: str, reader: Path, root: Path) -> str:
+def _section(file: Path, heading: str, reader: Path) -> str:
     """What stands below a heading of another file, its links as seen from the reader's folder."""
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", file.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    if found is None:
-        raise PageError(f"{file.relative_to(root)} has no section {heading!r}")
+    below = _below(file, heading)
 
     def moved(link: re.Match[str]) -> str:
         if re.match(r"[a-z]+:|#", link[3]):
             return link[0]
         return f"{link[1]}[{link[2]}]({os.path.relpath(file.parent / link[3], reader)})"
 
-    return _outside_code(found[1].strip(), lambda part: LINK.sub(moved, part))
+    return _outside_code(below, lambda part: LINK.sub(moved, part))
+
+
+def _below(file: Path, heading: str) -> str:
+    text = file.read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise PageError(f"{file} has no section {heading!r}")
+    return found[1].strip()
+
+
+def _bars(file: Path, heading: str, column: str, caption: str) -> str:
+    drawn = bars(_below(file, heading), column, caption)
+    if drawn is None:
+        raise PageError(f"{file} has no table with the column {column!r} below {heading!r}")
+    return drawn
 
 
 def _outside_code(text: str, change: Callable[[str], str]) -> str:
@@ -88,4 +106,6 @@ def _drawing(file: Path, label: str) -> str:
     """An SVG as part of the page, in the page's own colours: its own style is for where it stands alone."""
     drawing = STYLE.sub("", file.read_text(encoding="utf-8")).strip()
     drawing = re.sub(r"\n\s*\n", "\n", re.sub(r"<\?xml.*?\?>|<!--.*?-->", "", drawing, flags=re.DOTALL))
-    return f'<figure class="drawing" role="img" aria-label="{label}">\n{drawing}\n</figure>'
+    width = re.search(r'viewBox="0 0 (\d+) ', drawing)
+    narrow = " narrow" if width is not None and int(width[1]) <= NARROW else ""
+    return f'<figure class="drawing{narrow}" role="img" aria-label="{escape(label)}">\n{drawing}\n</figure>'
