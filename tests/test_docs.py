@@ -1,6 +1,6 @@
-"""The documentation is true: every block of Python and every command of every page runs, and prints what the page shows.
+"""The documentation is true: every block of Python and every command of a page runs, and prints what the page shows.
 
-What a page needs beyond that (a vendor's server, Redis, a tiny model) is set up by a test of its own, named in ELSEWHERE.
+What a page needs beyond that (a vendor's server, Redis, a tiny model) is set up by a test of its own: see ELSEWHERE.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ ELSEWHERE = {
     "evaluation.md": ("test_cli_eval.py", "its set, in a folder"),
     "explain.md": ("test_meaning_docs.py", "shares, to a tolerance of their own"),
     "many-queries.md": ("test_many_docs.py", "files in a folder, and what they hold after it"),
+    "observability.md": ("test_observe_docs.py", "what it prints, in part"),
     "remote.md": ("test_remote_docs.py", "a vendor's server"),
     "server.md": ("test_server_docs.py", "a server, and the vendors' clients"),
     "training.md": ("test_train_docs.py", "a tiny model, so that a step takes no time"),
@@ -123,9 +124,7 @@ def python(code: str, where: str, names: dict[str, object]) -> str:
     interpreter = ROOT / f".venv-{CLIENTS[client]}" / "bin" / "python"
     if not interpreter.exists():
         pytest.skip(f"scripts/sdk_env.sh {CLIENTS[client]} was not run; `make test` runs it")
-    done = subprocess.run(
-        [interpreter, "-c", code], capture_output=True, text=True, timeout=COMMAND_S, check=False
-    )
+    done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, timeout=COMMAND_S, check=False)
     assert done.returncode == 0, f"{where}\n{done.stderr}"
     return done.stdout
 
@@ -156,8 +155,8 @@ def commands_of(text: str) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", [*PAGES, "../README.md", "../CONTRIBUTING.md"])
 def test_the_options_of_commands_exist(page: str) -> None:
     """Of every command that a page shows, run or not."""
-    for words in commands_of(text_of(page)):
-        command: click.Command = cli
+    for line in commands_of(text_of(page)):
+        words, command = line, cli
         context = click.Context(cli, info_name="crossrank")
         while isinstance(command, click.Group) and words and not words[0].startswith("-"):
             found = command.get_command(context, words[0])

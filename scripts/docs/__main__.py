@@ -1,7 +1,7 @@
 """Builds the documentation: `python scripts/docs [--out FOLDER]`. Any warning is a failure.
 
-Pages are gathered in `build/docs` (those of docs/, files of the repository, the reference, the command line), and the site
-generator makes `build/site` of them: a folder that can be read from the disk, without a network.
+Pages are gathered in `build/docs` (those of docs/, files of the repository, the reference, the command line), and the
+site generator makes `build/site` of them: a folder that can be read from the disk, without a network.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from reference import reference_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+CONFIG = "zensical.toml"
 GENERATOR_S = 300
 SHIM = "https://unpkg.com/iframe-worker/shim"  # what the generator would load from a CDN, for search on file://
 LANGUAGES = {"": "docker", ".py": "python", ".sh": "bash", ".service": "ini", ".jsonl": "json", ".ipynb": "json"}
@@ -40,19 +41,16 @@ def main() -> int:
 
 
 def gather(pages: Path) -> None:
-    """All pages into one folder, and the configuration beside it."""
+    """All pages into one folder, and the generator's configuration beside it."""
     shutil.rmtree(pages.parent, ignore_errors=True)
     pages.mkdir(parents=True)
-    places = _places()
-    for name, to in places.items():
-        source = ROOT / name
-        target = pages / to
-        if "#" in to or source.is_dir():
-            continue
+    files, places = _places()
+    for name, to in files.items():
+        source, target = ROOT / name, pages / to
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.suffix == ".md" and name not in INSTEAD:
+        if source.suffix == ".md":
             target.write_text(page_of(source, ROOT, to, places), encoding="utf-8")
-        elif name not in INSTEAD:
+        else:
             shutil.copyfile(source, target)
     for folder, generated in (("cli", command_pages()), ("reference", reference_pages(ROOT / "src"))):
         (pages / folder).mkdir()
@@ -60,27 +58,25 @@ def gather(pages: Path) -> None:
             (pages / folder / name).write_text(text, encoding="utf-8")
     for folder, to in SHOWN.items():
         (pages / to).write_text(_shown(folder), encoding="utf-8")
-    template = (DOCS / "zensical.toml").read_text(encoding="utf-8")
-    (pages.parent / "zensical.toml").write_text(
-        template.replace("nav = []", f"nav = {_toml(navigation(pages))}", 1), encoding="utf-8"
-    )
+    settings = (DOCS / CONFIG).read_text(encoding="utf-8")
+    filled = settings.replace("nav = []", f"nav = {_toml(navigation(pages))}", 1)
+    (pages.parent / CONFIG).write_text(filled, encoding="utf-8")
 
 
-def _places() -> dict[str, str]:
-    """Where everything on the site is, by its path in the repository."""
+def _places() -> tuple[dict[str, str], dict[str, str]]:
+    """What is copied to where; and where a link to anything of the repository leads."""
     own = {str(path.relative_to(ROOT)): str(path.relative_to(DOCS)) for path in DOCS.rglob("*") if path.is_file()}
-    shown = {}
-    for folder, page in SHOWN.items():
-        shown[folder] = page
-        for path in _files(folder):
-            shown[path] = f"{page}#{_anchor(path)}"
-    del own["docs/zensical.toml"]
-    return {**own, **ELSEWHERE, **INSTEAD, **shown, "LICENSE": "LICENSE.txt"}
+    files = {**own, **ELSEWHERE, "LICENSE": "LICENSE.txt"}
+    del files[f"docs/{CONFIG}"]
+    shown = {path: f"{page}#{_anchor(path)}" for folder, page in SHOWN.items() for path in _files(folder)}
+    return files, {**files, **INSTEAD, **SHOWN, **shown}
 
 
 def _files(folder: str) -> list[str]:
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder]
-    return subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(  # noqa: S603 - the folders are those of nav.py
+        listed, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
 
 
 def _anchor(path: str) -> str:
@@ -133,7 +129,10 @@ def navigation(pages: Path) -> list[dict[str, object]]:
 def _in_order(folder: str, pages: Path) -> list[str]:
     """As its index links to them."""
     index = (pages / folder / "index.md").read_text(encoding="utf-8")
-    return [f"{folder}index.md", *(f"{folder}{name}" for name in re.findall(r"^- \[.*?\]\((\w[\w-]*\.md)\)", index, re.M))]
+    return [
+        f"{folder}index.md",
+        *(f"{folder}{name}" for name in re.findall(r"^- \[.*?\]\((\w[\w-]*\.md)\)", index, re.MULTILINE)),
+    ]
 
 
 def _toml(value: object) -> str:
@@ -148,8 +147,8 @@ def _toml(value: object) -> str:
 def build(out: Path) -> int:
     """The site, by the generator; then what it would load from elsewhere is put beside it."""
     generator = Path(sys.executable).parent / "zensical"
-    command = [generator, "build", "--strict", "--clean", "--config-file", out / "docs" / "zensical.toml"]
-    done = subprocess.run(
+    command = [generator, "build", "--strict", "--clean", "--config-file", out / "docs" / CONFIG]
+    done = subprocess.run(  # noqa: S603 - all of it is ours
         command, cwd=out / "docs", capture_output=True, text=True, timeout=GENERATOR_S, check=False,
         env={**os.environ, "NO_COLOR": "1"},
     )  # fmt: skip

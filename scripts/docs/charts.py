@@ -30,9 +30,6 @@ def _drawn(rows: list[tuple[str, str]], caption: str) -> Iterator[str]:
         own = ' class="own"' if "**" in label or "default" in label else ""
         share = 100 * float(number.replace(",", "")) / largest
         name = re.sub(r"[*`]", "", label)
-        yield (
-            f"<li{own}><span>{escape(name)}</span>"
-            f'<i><b style="width: {share:.1f}%"></b></i><em>{number}</em></li>'
-        )
+        yield (f'<li{own}><span>{escape(name)}</span><i><b style="width: {share:.1f}%"></b></i><em>{number}</em></li>')
     yield "</ul>"
     yield "</figure>"

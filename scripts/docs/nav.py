@@ -1,4 +1,4 @@
-"""What the documentation consists of, in the order in which it is read. A page that is in no section fails the build."""
+"""What the documentation consists of, in the order in which it is read. A page in no section fails the build."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""A page's text as the site needs it: includes put in, drawings put in line, links to the repository turned into the site's.
+"""A page's text as the site needs it: includes put in, drawings in line, links into the repository as the site's.
 
 It knows Markdown and paths, not the site generator.
 """

@@ -25,7 +25,14 @@ FIRST: Mapping[str, str] = {
     "crossrank.evaluate.evaluate": "Evaluating",
     "crossrank.evaluate.collection": "Collections",
 }
-BEFORE = ("Reranker", "Ranking", "Hit", "Ranker", "CrossEncoder", "CrossEncoderReranker")  # of `crossrank`, in this order
+BEFORE = (
+    "Reranker",
+    "Ranking",
+    "Hit",
+    "Ranker",
+    "CrossEncoder",
+    "CrossEncoderReranker",
+)  # of `crossrank`, in this order
 PRIVATE = {"crossrank.cascade", "crossrank.compat"}  # what is public there is so in `crossrank`
 LINE = 88
 Shown = griffe.Object | griffe.Alias
@@ -39,8 +46,10 @@ def reference_pages(sources: Path) -> dict[str, str]:
     names = [*FIRST, *sorted(found - FIRST.keys())]
     pages = {_file(name): "\n".join(_module(package, name)) for name in names}
     lines = "\n".join(f"- [{FIRST.get(name, name)}]({_file(name)}) `{name}`" for name in names)
-    index = f"# Python reference\n\nFrom the docstrings. What is listed here is public ([stability](../stability.md)).\n\n{lines}\n"
-    return {"index.md": index, **pages}
+    front = (
+        "# Python reference\n\nFrom the docstrings. What is listed here is public ([stability](../stability.md)).\n\n"
+    )
+    return {"index.md": f"{front}{lines}\n", **pages}
 
 
 def _file(name: str) -> str:
@@ -106,7 +115,7 @@ def _signature(item: Shown) -> str:
         head = f"{item.name}: {item.annotation}" if item.annotation else item.name
         return f"{head} = {item.value}" if item.value is not None and len(str(item.value)) < LINE else head
     callable_ = item.members.get("__init__", item) if item.is_class else item
-    parameters = [part for part in _parameters(callable_) if part != "self" and part != "cls"]
+    parameters = [part for part in _parameters(callable_) if part not in {"self", "cls"}]
     word = "class" if item.is_class else "async def" if "async" in item.labels else "def"
     if "property" in item.labels:
         return f"{item.name} -> {getattr(item, 'annotation', None) or getattr(item, 'returns', '')}"
