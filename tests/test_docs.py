@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ import pytest
 
 from crossrank import Reranker
 from crossrank.cli.group import cli
+from crossrank.documents import NESTING_MAX
+from crossrank.engine.cut import WINDOWS_MAX
+from crossrank.evaluate.calibrate import PAIRS_MIN
+from crossrank.explain.explain import UNITS_MAX
+from crossrank.schedule import WAITING_MAX
+from crossrank.server.settings import Settings
 from docblocks import CODE, DOCS, Block, blocks, differs
 from serving import Serving
 from test_server_dialects import Reusable
@@ -165,6 +172,27 @@ def test_the_options_of_commands_exist(page: str) -> None:
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         given = {word.partition("=")[0] for word in words if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)}
         assert given <= known | {"--help", "-h", "--version"}, f"{page}: {command.name} {given - known}"
+
+
+def test_extras_are_all_told() -> None:
+    """On the page that one begins with, and no others."""
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    table = text_of("start.md").partition("## Extras")[2]
+    told = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert told == extras
+
+
+def test_limits_are_those_of_the_code() -> None:
+    """Those that docs/limits.md states as numbers."""
+    said = {row[0]: row[1] for row in re.findall(r"^\| (.*?) \| (.*?) \|$", text_of("limits.md"), re.MULTILINE)}
+    settings = Settings()
+    assert said["windows of one document"] == f"{WINDOWS_MAX}, `windows_max=`"
+    assert said["documents that may wait, of all callers together"] == f"{WAITING_MAX:,}, `waiting_max=`"
+    assert said["nesting of a mapping"] == f"{NESTING_MAX} levels"
+    assert said["parts of an explanation"] == f"{UNITS_MAX['sentence']} sentences or {UNITS_MAX['word']} words"
+    assert said["pairs for a calibration"].startswith(f"{PAIRS_MIN} at least")
+    assert said["documents of one HTTP call"] == f"{settings.documents_max:,}, `--documents-max`"
+    assert said["body of one HTTP call"] == f"{settings.body_mb_max} MB, `--body-mb-max`"
 
 
 def test_what_counts_as_the_same() -> None:
