@@ -1,4 +1,4 @@
-"""How a page of the repository becomes one of the site: links, drawings, includes and charts; what cannot is an error."""
+"""How a page of the repository becomes one of the site: links, drawings, includes, charts; what cannot is an error."""
 
 import sys
 from collections.abc import Callable
@@ -22,9 +22,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     (tmp_path / "docs" / "guides").mkdir(parents=True)
     (tmp_path / "docs" / "b.md").write_text("# B\n")
     (tmp_path / "docs" / "c.svg").write_text('<svg viewBox="0 0 300 9"><style>.x { }</style>\n\n<g/></svg>')
-    (tmp_path / "TOP.md").write_text(
-        "# T\n\n## Figures\n\n[b](docs/b.md)\n\n| what | ms |\n|---|---:|\n| **us** | 5 |\n| they | 1,000 |\n\n## Else\n"
-    )
+    table = "| what | ms |\n|---|---:|\n| **us** | 5 |\n| they | 1,000 |\n"
+    (tmp_path / "TOP.md").write_text(f"# T\n\n## Figures\n\n[b](docs/b.md)\n\n{table}\n## Else\n")
     places = {"docs/b.md": "b.md", "TOP.md": "top.md", "docs/guides/a.md": "guides/a.md"}
 
     def call(text: str) -> str:
