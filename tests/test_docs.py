@@ -36,6 +36,7 @@ COMMAND_S = 120
 ELSEWHERE = {
     "caching.md": ("test_caching_docs.py", "a Redis server"),
     "calibration.md": ("test_meaning_docs.py", "figures that depend on the processor, in tables"),
+    "choosing.md": ("test_choosing_docs.py", "a vendor's server, and figures that are this machine's"),
     "evaluation.md": ("test_cli_eval.py", "its set, in a folder"),
     "explain.md": ("test_meaning_docs.py", "shares, to a tolerance of their own"),
     "many-queries.md": ("test_many_docs.py", "files in a folder, and what they hold after it"),
@@ -136,7 +137,9 @@ def python(code: str, where: str, names: dict[str, object]) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("page", "runner"), [(page, runner) for page, (runner, _) in ELSEWHERE.items()])
+@pytest.mark.parametrize(
+    ("page", "runner"), [(page, runner) for page, (runner, _) in ELSEWHERE.items() if page in PAGES]
+)
 def test_what_is_run_elsewhere_is(page: str, runner: str) -> None:
     """The page is there, has blocks, and the named test reads it."""
     assert any(block.language in CODE for block in blocks(text_of(page)))
