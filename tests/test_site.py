@@ -133,5 +133,5 @@ def test_search_works_from_the_disk(site: Path) -> None:
 
 def test_drawings_stand_alone_too() -> None:
     """Where a page is read in the repository: they have a style for light and for dark."""
-    for drawing in DOCS.rglob("*.svg"):
+    for drawing in DOCS.glob("*.svg"):
         assert "prefers-color-scheme: dark" in drawing.read_text(encoding="utf-8"), drawing
