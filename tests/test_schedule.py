@@ -344,3 +344,27 @@ def test_batches_and_rankings_are_told(scorer: Scorer, backend: GatedBackend) ->
         ("rank", 2, 2, "ok"),
     ]
     assert all(issubclass(error, CrossrankError) for error in (OverloadError, NotFiniteError))
+
+
+def test_whoever_is_interrupted_while_handing_over_leaves_one_who_serves(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl+C just before the thread is started, or just after: what others wait for is served all the same, once."""
+    start = threading.Thread.start
+    for started in (False, True):
+        backend = FakeBackend(lambda ids: float(len(ids)))
+        engine = schedulers(scorer, backend)
+
+        def interrupted(thread: threading.Thread, *, started: bool = started) -> None:
+            monkeypatch.setattr(threading.Thread, "start", start)
+            if started:
+                start(thread)
+            raise KeyboardInterrupt
+
+        work = engine.work([Pair("query", "a")])
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.start(work)
+        assert len(work.future.result(BOUND_S).results) == 1
+        assert len(engine.run(engine.work([Pair("query", "b")])).results) == 1
+        assert len(backend.batches) == 2

@@ -162,6 +162,8 @@ class Scheduler:
 
     def _serve_in_thread(self) -> None:
         with self._lock:
+            if self._server != 0:  # whoever started this was interrupted, and started another
+                return
             self._server = threading.get_ident()
         try:
             self._serve()
@@ -178,9 +180,15 @@ class Scheduler:
             return
         self._server = 0  # the thread will say who it is
         try:
-            threading.Thread(target=self._serve_in_thread, name="crossrank-engine").start()
+            self._start_thread()
         except RuntimeError as exc:  # no more threads, or the interpreter is ending
             self._give_up(exc)
+        except BaseException:  # Ctrl+C, and nobody knows whether the thread was started: of two, one serves
+            self._start_thread()
+            raise
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._serve_in_thread, name="crossrank-engine").start()
 
     def _give_up(self, error: BaseException) -> None:
         self._server = None
