@@ -66,7 +66,8 @@ def gather(pages: Path) -> None:
 def _places() -> tuple[dict[str, str], dict[str, str]]:
     """What is copied to where; and where a link to anything of the repository leads."""
     own = {str(path.relative_to(ROOT)): str(path.relative_to(DOCS)) for path in DOCS.rglob("*") if path.is_file()}
-    files = {**own, **ELSEWHERE, "LICENSE": "LICENSE.txt"}
+    elsewhere = {name: to for name, to in ELSEWHERE.items() if to not in AWAITED or (ROOT / name).exists()}
+    files = {**own, **elsewhere, "LICENSE": "LICENSE.txt"}
     del files[f"docs/{CONFIG}"]
     shown = {path: f"{page}#{_anchor(path)}" for folder, page in SHOWN.items() for path in _files(folder)}
     return files, {**files, **INSTEAD, **SHOWN, **shown}

@@ -7,6 +7,7 @@ ELSEWHERE: Mapping[str, str] = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "reporting.md",
     "STYLE.md": "style.md",
     "benchmarks/LOG.md": "benchmark-log.md",
     "recipes/README.md": "recipes.md",
@@ -125,6 +126,7 @@ NAV: Sequence[tuple[str, Sequence[Entry]]] = (
             ("Architecture", "architecture.md"),
             ("Contributing", "contributing.md"),
             ("Releasing", "releasing.md"),
+            ("Reporting a vulnerability", "reporting.md"),
             ("Style", "style.md"),
             ("Changelog", "changelog.md"),
         ),
@@ -132,5 +134,14 @@ NAV: Sequence[tuple[str, Sequence[Entry]]] = (
 )
 # Pages that are being written: left out where they are not there yet. Remove a name when its page has come.
 AWAITED = frozenset(
-    {"benchmarks.md", "choosing.md", "cluster.md", "devices.md", "releasing.md", "scale.md", "security.md"}
+    {
+        "benchmarks.md",
+        "choosing.md",
+        "cluster.md",
+        "devices.md",
+        "releasing.md",
+        "reporting.md",
+        "scale.md",
+        "security.md",
+    }
 )
