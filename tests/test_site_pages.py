@@ -39,6 +39,7 @@ def test_links_lead_to_the_site_s_pages(made: Made) -> None:
     assert made("[x](../b.md#y) [t](../../TOP.md) [w](https://a.b) [h](#here)") == (
         "[x](../b.md#y) [t](../top.md) [w](https://a.b) [h](#here)"
     )
+    assert made("[the drawing](../c.svg)") == "the drawing (`docs/c.svg`)"  # in the repository, not on the site
     code = "```\n[x](nowhere.md)\n```\n"
     assert made(code) == code
 
@@ -47,7 +48,6 @@ def test_links_lead_to_the_site_s_pages(made: Made) -> None:
     ("text", "said"),
     [
         ("[x](nowhere.md)", "which is not there"),
-        ("[x](../c.svg)", "which is not on the site"),
         ("<!-- include TOP.md: Nothing -->", "has no section 'Nothing'"),
         ("<!-- bars TOP.md: Figures: s: Seconds -->", "no table with the column 's'"),
     ],

@@ -93,8 +93,8 @@ def _link(found: re.Match[str], source: Path, root: Path, to: str, places: Mappi
     name = str(there.relative_to(root))
     if mark and there.suffix == ".svg":
         return _drawing(there, label)
-    if name not in places:
-        raise PageError(f"{source.relative_to(root)} links to {name}, which is not on the site (scripts/docs/nav.py)")
+    if name not in places:  # it is in the repository only: named, not linked to
+        return label if name in label else f"{label} (`{name}`)"
     place, _, part = places[name].partition("#")
     relative = os.path.relpath(place, Path(to).parent)
     anchor = anchor or part
