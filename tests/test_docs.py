@@ -42,6 +42,7 @@ ELSEWHERE = {
     "many-queries.md": ("test_many_docs.py", "files in a folder, and what they hold after it"),
     "observability.md": ("test_observe_docs.py", "what it prints, in part"),
     "remote.md": ("test_remote_docs.py", "a vendor's server"),
+    "scale.md": ("test_scale_docs.py", "a Ray cluster and Spark of its own"),
     "server.md": ("test_server_docs.py", "a server, and the vendors' clients"),
     "training.md": ("test_train_docs.py", "a tiny model, so that a step takes no time"),
 }
@@ -168,10 +169,14 @@ def test_the_options_of_commands_exist(page: str) -> None:
     for line in commands_of(text_of(page)):
         words, command = line, cli
         context = click.Context(cli, info_name="crossrank")
-        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-            found = command.get_command(context, words[0])
-            assert found is not None, f"{page}: crossrank {words[0]}"
-            command, words = found, words[1:]
+        while isinstance(command, click.Group):
+            inner = command.list_commands(context)
+            named = next((word for word in words if word.lstrip("-") in inner), None)  # `models --recommend` is one too
+            if named is None:
+                assert not words or words[0].startswith("-"), f"{page}: crossrank {words[0]}"
+                break
+            command, words = command.get_command(context, named.lstrip("-")), [word for word in words if word != named]
+            assert command is not None
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         given = {word.partition("=")[0] for word in words if re.fullmatch(r"--?[a-z][\w-]*(=.*)?", word)}
         assert given <= known | {"--help", "-h", "--version"}, f"{page}: {command.name} {given - known}"
