@@ -29,7 +29,7 @@ bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA
 	$(PY) benchmarks/run.py --data $(DATA)
 
 measured: $(VENV)/test.stamp   ## what depends on the machine of the figures in README and docs, measured and written there
-	$(PY) benchmarks/run.py --data $(DATA) --write startup footprint peers exactness shapes
+	$(PY) benchmarks/run.py --data $(DATA) --write startup peers shapes exactness footprint
 
 docs: $(VENV)/docs.stamp       ## the documentation, as build/site; warnings are failures
 	$(PY) scripts/docs

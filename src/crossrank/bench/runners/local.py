@@ -19,7 +19,7 @@ class Runner:
             import torch
 
             self._cuda = torch.cuda
-            self._cuda.reset_peak_memory_stats()
+            self._cuda.reset_peak_memory_stats(self.device)
 
     def score(self, pairs: list[tuple[str, str]]) -> list[float]:
         """Logits in the order of the pairs, which share their query."""
@@ -33,5 +33,5 @@ class Runner:
 
     def told(self, _: list[tuple[str, str]]) -> dict[str, int]:
         """Of the last call: tokens that the model read, and the most GPU memory so far."""
-        gpu = {} if self._cuda is None else {"gpu_peak_bytes": self._cuda.max_memory_allocated()}
+        gpu = {} if self._cuda is None else {"gpu_peak_bytes": self._cuda.max_memory_allocated(self.device)}
         return {"tokens": self._tokens, **gpu}

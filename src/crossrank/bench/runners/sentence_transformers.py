@@ -44,5 +44,5 @@ class Runner:
         )
         gpu = {}
         if self.device.startswith("cuda"):
-            gpu["gpu_peak_bytes"] = torch.cuda.max_memory_allocated()
+            gpu["gpu_peak_bytes"] = torch.cuda.max_memory_allocated(self.device)
         return {"tokens": sum(map(len, rows["input_ids"])), **gpu}
