@@ -153,8 +153,8 @@ class Scheduler:
                     return
             if taken is not None:
                 self._begin(taken)
-            # A device of its own is busy with one micro-batch while the next is tokenised and begun.
-            if taken is None or len(self._held) > 1 or not self.scorer.backend.limits.ahead:
+            # Devices of their own are busy with some micro-batches while the next is tokenised and begun.
+            if taken is None or len(self._held) > self.scorer.backend.limits.ahead:
                 self._finish(self._held[0])
                 with self._lock:
                     del self._held[0]
@@ -321,7 +321,8 @@ class Scheduler:
     def _seconds_for(self, works: Iterable[Work]) -> float:
         """About how long the engine needs for what is left of these works."""
         size = sum(len(pair.query) + len(pair.document) for work in works for pair in work.pairs[work.taken :])
-        return max(RETRY_AFTER_MIN_S, size / (self._characters_a_second or CHARACTERS_MIN / SERVING_S))
+        speed = self._characters_a_second or CHARACTERS_MIN / SERVING_S  # of one micro-batch; others are under way
+        return max(RETRY_AFTER_MIN_S, size / speed / (1 + self.scorer.backend.limits.ahead))
 
     def _start_anew(self) -> None:
         """With nobody waiting, as at first and in a forked child, where whoever served or waited does not exist."""
