@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import traceback
+from contextlib import suppress
 
 import numpy as np
 
@@ -34,17 +35,18 @@ def main(handle: int, cores: str) -> None:
     threading.Thread(target=_end_with_parent, args=(handle,), daemon=True).start()
     if cores:
         pin([int(core) for core in cores.split(",")])
+    with suppress(EOFError, ConnectionError):  # the parent is gone
+        _serve(line)
+
+
+def _serve(line: Line) -> None:
     _, (opening, *_) = line.receive()
     try:
         backend: Backend = pickle.loads(opening)()  # noqa: S301 - the parent's own
     except Exception as exc:  # noqa: BLE001 - whatever it is, the parent tells it
         line.send(Kind.FAILED, _sendable(exc))
-    else:
-        line.send(Kind.OPENED, pickle.dumps((backend.limits, backend.facts)))
-        _answer(line, backend)
-
-
-def _answer(line: Line, backend: Backend) -> None:
+        return
+    line.send(Kind.OPENED, pickle.dumps((backend.limits, backend.facts)))
     while True:
         kind, parts = line.receive()
         try:

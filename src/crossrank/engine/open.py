@@ -39,6 +39,8 @@ from crossrank.engine.replicate import Count, Where, on_cores, on_gpus, replicat
 from crossrank.engine.scorer import Scorer
 from crossrank.engine.selftest import self_test
 from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageError
+from crossrank.machine import usable_cores
+from crossrank.numa import domains
 from crossrank.observe import ModelOpened, emit
 
 log = logging.getLogger("crossrank")
@@ -194,7 +196,7 @@ def _wheres(config: OpenConfig, chosen: str) -> list[Where]:
         return on_gpus(config.replicas, gpus, config.device)
     if config.device not in ("auto", "cpu"):
         raise UsageError(f"replicas={config.replicas!r}: on device={config.device!r} there is one model. Leave it out.")
-    return on_cores(config.replicas, config.threads)
+    return on_cores(config.replicas, config.threads, domains(), usable_cores())
 
 
 def _chosen(config: OpenConfig, profile: ModelProfile, folder: Path) -> str:
@@ -330,15 +332,18 @@ def _check_replicas(config: OpenConfig) -> None:
         _check_count("replicas", replicas)
     if devices is None:
         return
-    known = all(isinstance(device, str) and DEVICES.fullmatch(device) for device in devices)
-    several = len(devices) > 1 and not all(device.startswith("cuda:") for device in devices)
-    if not devices or not known or several or len(set(devices)) < len(devices):
+    known = bool(devices) and all(isinstance(device, str) and DEVICES.fullmatch(device) for device in devices)
+    if not known or (len(devices) > 1 and not _different_gpus(devices)):
         raise UsageError(
             f"devices={list(devices)!r} cannot be taken; allowed: one device, or several GPUs of CUDA, each once, such "
             "as ['cuda:0', 'cuda:1']"
         )
     if config.device != "auto" or replicas != 1:
         raise UsageError("devices= says what the model runs on, a replica on each: leave out device= and replicas=")
+
+
+def _different_gpus(devices: tuple[str, ...]) -> bool:
+    return all(device.startswith("cuda:") for device in devices) and len(set(devices)) == len(devices)
 
 
 def _check_count(name: str, value: Any) -> None:

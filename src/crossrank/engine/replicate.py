@@ -12,8 +12,7 @@ from crossrank.backends.contract import Backend
 from crossrank.backends.process import ProcessBackend
 from crossrank.backends.replicas import Replicas
 from crossrank.errors import UsageError
-from crossrank.machine import usable_cores
-from crossrank.numa import Domain, dealt, domains
+from crossrank.numa import Domain, dealt
 
 Count = int | Literal["auto"]
 
@@ -51,20 +50,20 @@ def on_gpus(replicas: Count, gpus: int, device: str = "auto") -> list[Where]:
     return [Where(f"cuda:{i}") for i in range(count)]
 
 
-def on_cores(replicas: Count, threads: int | None, found: Sequence[Domain] | None = None) -> list[Where]:
-    """One replica a group of neighbouring cores; "auto" is one a NUMA domain.
+def on_cores(replicas: Count, threads: int | None, found: Sequence[Domain], usable: int) -> list[Where]:
+    """One replica a group of neighbouring cores; "auto" is one a NUMA domain. Pure.
 
     Args:
         replicas: how many.
         threads: of all together; None for as many as may be used.
         found: the machine's domains.
+        usable: cores' worth of time that this process may use; a container may allow less than it shows.
 
     Raises:
         UsageError: there are fewer cores.
     """
-    found = domains() if found is None else found
     cores = sum(len(one.cores) for one in found)
-    usable = min(usable_cores(), cores)
+    together = threads or min(usable, cores)
     count = min(len(found), usable) if replicas == "auto" else replicas
     if count > cores:
         raise UsageError(f"replicas={count}: this process may use {cores} cores, and a replica needs one at least")
@@ -73,7 +72,7 @@ def on_cores(replicas: Count, threads: int | None, found: Sequence[Domain] | Non
     wheres: list[Where] = []
     before = 0
     for one in dealt(found, count):
-        share = (before + len(one.cores)) * (threads or usable) // cores - before * (threads or usable) // cores
+        share = (before + len(one.cores)) * together // cores - before * together // cores
         wheres.append(Where("cpu", max(1, share), one.number, one.cores))
         before += len(one.cores)
     return wheres
