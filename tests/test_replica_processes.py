@@ -1,6 +1,7 @@
 """Replicas in processes of their own: the same bits, whoever is killed; and no process outlives whom it works for."""
 
 import asyncio
+import json
 import multiprocessing
 import os
 import pickle
@@ -22,6 +23,7 @@ import pytest
 from crossrank import CrossEncoder, Reranker
 from crossrank.backends.process import ProcessBackend
 from crossrank.backends.replicas import Replicas
+from crossrank.cli.main import cli, run
 from crossrank.engine.open import OpenConfig, _open_replica, open_scorer
 from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import on_cores, replicated
@@ -116,10 +118,12 @@ def test_both_have_a_share(two: Reranker) -> None:
     used = [Path(f"/proc/{number}/stat") for number in processes(two)]
     before = [sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13])) for stat in used]
     until(
-        lambda: logits(two)
-        and all(
-            sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13])) > ticks
-            for stat, ticks in zip(used, before, strict=True)
+        lambda: (
+            logits(two)
+            and all(
+                sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13])) > ticks
+                for stat, ticks in zip(used, before, strict=True)
+            )
         )
     )
     assert [os.sched_getaffinity(number) for number in processes(two)] == [{core} for core in CORES[:2]]
@@ -176,7 +180,9 @@ def test_a_second_death_over_the_same_work_is_an_error(two: Reranker, expected: 
         os.kill(before[one], signal.SIGKILL)
         until(lambda: (first, second)[other].load)
         os.kill(before[other], signal.SIGKILL)
-        said = rf"replica {other} \(process {before[other]}, cores .*killed by signal 9.*because replica {one} \(process"
+        said = (
+            rf"replica {other} \(process {before[other]}, cores .*killed by signal 9.*because replica {one} \(process"
+        )
         with pytest.raises(ReplicaError, match=said):
             asked.result(BOUND_S)
     assert logits(two) == expected
@@ -184,7 +190,7 @@ def test_a_second_death_over_the_same_work_is_an_error(two: Reranker, expected: 
 
 @contextmanager
 def stopped(reranker: Reranker, number: int) -> Iterator[object]:
-    """Replica `number` takes what it is given and answers nothing; while it is replaced, what it would be given waits."""
+    """Replica `number` takes what it is given and answers nothing, until it is killed."""
     process, slot = processes(reranker)[number], reranker._engine.scorer.backend._slots[number]
     os.kill(process, signal.SIGSTOP)
     yield slot
@@ -292,12 +298,14 @@ pairs = [("fox", f"the quick brown fox {i}") for i in range(20_000)]
 if sys.argv[2] == "forked" and os.fork() == 0:
     sys.stdin.read()  # holds what it inherited until the test is over
     os._exit(0)
-print(*[slot.backend._process.pid for slot in reranker._engine.scorer.backend._slots], flush=True)
+replicas = [slot.backend for slot in reranker._engine.scorer.backend._slots]
 try:
+    print(*[replica._process.pid for replica in replicas], flush=True)
     while True:
         reranker.score(pairs)
 except KeyboardInterrupt:
-    print(len(reranker.rank("fox", ["a", "b"])), flush=True)
+    assert len(reranker.rank("fox", ["a", "b"])) == 2
+    print("right", replicas == [slot.backend for slot in reranker._engine.scorer.backend._slots], flush=True)
 """
 
 
@@ -335,7 +343,7 @@ def test_signals_to_all_are_the_parents_business(number: signal.Signals, folder:
             for replica in numbers:
                 os.kill(replica, number)
         os.killpg(running.pid, signal.SIGINT)
-        assert running.stdout.readline() == "2\n"
+        assert running.stdout.readline() == "right True\n"
         assert running.wait(BOUND_S) == 0
         assert ended()
 
@@ -347,3 +355,25 @@ def test_a_scorer_without_a_scheduler_is_served_too(two: Reranker, expected: lis
     with ThreadPoolExecutor(4) as pool:
         for outcome in pool.map(scorer.score, [pairs] * 8, timeout=BOUND_S):
             assert [outcome.results[pair].logit for pair in pairs] == expected
+
+
+def test_the_command_line_takes_replicas(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer is the same; what cannot be taken is a mistake of the caller's."""
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(DOCUMENTS))
+
+    def ranked(*options: str) -> tuple[int, str, str]:
+        arguments = ["rank", QUERY, str(texts), "--model", folder, "--json", *options]
+        code = run(lambda: cli.main(arguments, standalone_mode=False))
+        return (code, *capsys.readouterr())
+
+    one, two = ranked(), ranked("--replicas", "2")
+    assert json.loads(two[1])["hits"] == json.loads(one[1])["hits"]
+    for options, says in [
+        (("--replicas", "two"), "'two' is neither a whole number nor auto"),
+        (("--replicas", "0"), "replicas=0 is too small"),
+        (("--devices", "cuda:0,cpu"), "several GPUs of CUDA"),
+    ]:
+        code, _, said = ranked(*options)
+        assert code == 2
+        assert says in said

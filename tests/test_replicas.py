@@ -1,7 +1,7 @@
 """Several replicas behind one interface: each does its share, a lost one is replaced, its work done again once."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -161,7 +161,7 @@ def test_where_none_is_left_one_is_waited_for() -> None:
     np.testing.assert_array_equal(machine.replicas.run(batch), sums(batch))
     machine.refuses, machine.devices[0].begins = True, [False]
     for _ in range(2):
-        with pytest.raises(ReplicaError, match="No replica of the model is left.*it stays down"):
+        with pytest.raises(ReplicaError, match=r"No replica of the model is left.*it stays down"):
             machine.replicas.run(batch)
     machine.refuses = False
     np.testing.assert_array_equal(machine.replicas.run(batch), sums(batch))
@@ -227,12 +227,12 @@ def test_many_callers_while_replicas_are_lost(scorer: Scorer) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_nets(checkpoint: Callable[..., Path]) -> Iterator[tuple[Scorer, Scorer]]:
+def two_nets(checkpoint: Callable[..., Path]) -> tuple[Scorer, Scorer]:
     """The model on torch, once and twice."""
     pytest.importorskip("torch")
     options = {"backend": "torch", "device": "cpu", "long_documents": "truncate", "cache": None}
     one, other = (open_scorer(OpenConfig(str(checkpoint("bert")), **options)) for _ in range(2))
-    yield one, replace(one, backend=Replicas([one.backend, other.backend], lambda _: other.backend))
+    return one, replace(one, backend=Replicas([one.backend, other.backend], lambda _: other.backend))
 
 
 def test_torch_devices_share_a_batch(two_nets: tuple[Scorer, Scorer]) -> None:
