@@ -11,6 +11,7 @@ import footprint
 import integrations
 import prompt
 import quality
+import replicas
 import speed
 import startup
 from machine import describe
@@ -22,11 +23,12 @@ BENCHMARKS = {
     "concurrency": ("Many callers", "time / ours, or target", concurrency.measure),
     "integrations": ("Frameworks and search", "target", lambda _: integrations.measure()),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
+    "replicas": ("Replicas", "time / one model's, or target", replicas.measure),
     "caching": ("Caches", "target", lambda _: caching.measure()),
     "prompt": ("Prompts", "target", lambda _: prompt.measure()),
     "quality": ("Exactness", "target", quality.measure),
 }
-NEED_DATA = ("speed", "concurrency", "peers", "quality")
+NEED_DATA = ("speed", "concurrency", "peers", "replicas", "quality")
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ PAGES = {
         "(3,)",
         "Guido van Rossum",
     ],
+    "devices.md": ["Guido van Rossum", "True", "True"],
     "composition.md": ["1 crossrank-mini Guido", "3 words", "None", "1"],
 }
 
