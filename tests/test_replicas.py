@@ -32,7 +32,7 @@ class Device(FakeBackend):
         self.name = name
         self.begins: list[bool] = []  # whether each of the next batches, then all, is begun before this is lost
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
         logits = self.run(batch)
         if self.begins.pop(0) if self.begins else True:
             return lambda: logits
@@ -171,7 +171,7 @@ def test_an_error_that_is_no_loss_is_told_as_it_is() -> None:
     """Nothing is replaced, nothing is done again."""
 
     class Mismatched(Device):
-        def begin(self, batch: Batch) -> Pending:
+        def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
             raise CheckpointError("they do not belong together")
 
     replicas = Replicas([Mismatched("a"), Mismatched("b")], lambda _: pytest.fail("replaced"))
@@ -192,7 +192,7 @@ def test_the_scheduler_keeps_all_replicas_busy(scorer: Scorer) -> None:
     machine, happened = Machine(2), []
 
     class Told(FakeBackend):
-        def begin(self, batch: Batch) -> Pending:
+        def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
             pending = machine.replicas.begin(batch)
             happened.append("begin")
 

@@ -95,6 +95,9 @@ class Backend(Protocol):
         """Logits fp32 [rows, labels]; `exact` computes in fp32 whatever the precision."""
         ...
 
-    def begin(self, batch: Batch) -> Pending:
-        """Start a batch and give what waits for its logits; a device of its own works on while the caller goes on."""
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
+        """Start a batch and give what waits for its logits; a device of its own works on while the caller goes on.
+
+        `aside` says that the caller has something to do meanwhile: only then is it worth a thread.
+        """
         ...

@@ -89,7 +89,7 @@ class ProcessBackend:
         """Logits fp32 [rows, labels]."""
         return self._ask(batch, exact=exact).result()
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:  # noqa: ARG002 - a process always is
         """Send a batch, behind those that were sent before, and give what waits for its logits."""
         return self._ask(batch, exact=False).result
 

@@ -92,20 +92,20 @@ class Replicas:
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]."""
-        return self._begin(batch, exact=exact)()
+        return self._begin(batch, exact=exact, aside=False)()
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
         """Start a batch on all replicas that are not busy for longer than the others, and give what waits for all.
 
         Raises:
             ReplicaError: none is left, and none can be opened. From what waits: two were lost over the same rows.
         """
-        return self._begin(batch, exact=False)
+        return self._begin(batch, exact=False, aside=aside)
 
-    def _begin(self, batch: Batch, *, exact: bool) -> Pending:
+    def _begin(self, batch: Batch, *, exact: bool, aside: bool) -> Pending:
         begun = self._shared_out(batch, exact=exact)
         for share in begun:
-            _start(share)
+            _start(share, aside=aside or len(begun) > 1)
 
         def wait() -> Logits:
             return np.concatenate([self._finished(share) for share in begun])
@@ -131,7 +131,7 @@ class Replicas:
             again = self._shared_out(share.rows, exact=share.exact)
             try:
                 for part in again:
-                    _start(part)
+                    _start(part, aside=len(again) > 1)
                 return np.concatenate([_waited(part) for part in again])
             except ReplicaError as second:
                 for part in again:
@@ -210,14 +210,14 @@ class Replicas:
             slot.backend, slot.opening, slot.under_way = None, False, weakref.WeakSet()
 
 
-def _start(share: Share) -> None:
+def _start(share: Share, *, aside: bool) -> None:
     """Begin a share; that its replica is lost is told to whoever waits for it."""
     try:
         if share.exact:
             logits = share.backend.run(share.rows, exact=True)
             share.pending = lambda: logits
         else:
-            share.pending = share.backend.begin(share.rows)
+            share.pending = share.backend.begin(share.rows, aside=aside)
     except ReplicaError as exc:
         share.lost = exc
 
