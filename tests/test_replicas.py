@@ -209,6 +209,14 @@ def test_the_scheduler_keeps_all_replicas_busy(scorer: Scorer) -> None:
     assert happened == ["begin"] * 4 + ["wait", "begin"] * 2 + ["wait"] * 4
 
 
+def test_a_micro_batch_is_what_one_replica_does_in_its_time(scorer: Scorer) -> None:
+    """However many there are, so that nobody waits longer for their next turn."""
+    for count, share in ((1, 1), (2, 2), (4, 4)):
+        engine = Scheduler(replace(scorer, backend=Machine(count).replicas))
+        engine._characters_a_second = 800_000.0  # of all together
+        assert engine._characters_in(0.1) == 80_000 // share
+
+
 def test_many_callers_while_replicas_are_lost(scorer: Scorer) -> None:
     """Each gets what a single model says of its pairs, bit by bit."""
     machine = Machine(3)

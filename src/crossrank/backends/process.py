@@ -97,18 +97,17 @@ class ProcessBackend:
         future: Future[Logits] = Future()
         with self._lock:
             self._asked.append((batch, exact, future))
-            if not self._asking:
-                self._asking = True
-                try:
-                    threading.Thread(target=self._ask_on, name="crossrank-replica").start()
-                except RuntimeError:  # no more threads, or the interpreter is ending
-                    self._asking = False
-                    self._asked.pop()
-                    raise
+            idle = not self._asking
+        if idle:  # if Ctrl+C comes in between, whoever asks next has this asked too
+            threading.Thread(target=self._ask_on, name="crossrank-replica").start()
         return future
 
     def _ask_on(self) -> None:
         """Ask what there is to be asked, one after the other; each future gets its logits or an error."""
+        with self._lock:
+            if self._asking:  # by another thread, that was started at the same time
+                return
+            self._asking = True
         while True:
             with self._lock:
                 if not self._asked:

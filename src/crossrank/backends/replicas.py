@@ -166,8 +166,9 @@ class Replicas:
             slot = share.slot
             if slot.backend is share.backend:
                 log.warning("%s; it is replaced, and what it was at is done again", error)
-                slot.backend, slot.why = None, str(error)
+                slot.why = str(error)
                 self._replace(slot)
+                slot.backend = None  # last: after Ctrl+C in between, it is found to be lost once more
 
     def _replace(self, slot: Slot) -> None:
         """Open another replica in its place, in a thread. The lock is held."""
@@ -178,6 +179,9 @@ class Replicas:
             threading.Thread(target=self._open, args=(slot,), name="crossrank-replica").start()
         except RuntimeError as exc:  # no more threads, or the interpreter is ending
             slot.opening, slot.why = False, str(exc)
+        except BaseException:  # Ctrl+C, and nobody knows whether the thread was started: the last one's replica stays
+            slot.opening = False
+            raise
 
     def _open(self, slot: Slot) -> None:
         backend, why = None, ""
