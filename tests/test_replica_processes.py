@@ -262,6 +262,15 @@ def test_a_process_that_ends_by_itself_is_told() -> None:
         ProcessBackend("replica 7", (), partial(os._exit, 3)).opened()
 
 
+def test_a_process_that_hangs_is_taken_for_dead() -> None:
+    """After a time that no batch takes; it is killed."""
+    replica = ProcessBackend("replica 3", (), partial(time.sleep, 600))
+    replica._line.socket.settimeout(0.01)
+    with pytest.raises(ReplicaError, match="said nothing for 1800 seconds"):
+        replica.opened()
+    assert replica._process.returncode == -signal.SIGKILL
+
+
 def rank_in_child(reranker: Reranker) -> list[float]:
     return logits(reranker)
 

@@ -253,6 +253,21 @@ def test_torch_devices_share_a_batch(two_nets: tuple[Scorer, Scorer]) -> None:
     )
 
 
+def test_a_gpu_that_fails_is_a_lost_replica() -> None:
+    """What CUDA says of it is told; memory that is short is no such failure, nor is a mistake."""
+    torch = pytest.importorskip("torch")
+    from crossrank.backends.device import common_precision, place_for
+
+    place = place_for("cpu", "fp32")
+    said = "cpu failed, and is lost to this process: CUDA error: an illegal memory access was encountered$"
+    with pytest.raises(ReplicaError, match=said), place.current():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nand more")
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("shapes do not match")):
+        with pytest.raises(type(error), match=str(error)), place.current():
+            raise error
+    assert common_precision(["cpu", "cpu"]) == "fp32"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
