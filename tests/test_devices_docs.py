@@ -1,4 +1,4 @@
-"""docs/devices.md is true in what it says of numbers, options and commands; tests/test_guides.py runs its example."""
+"""docs/devices.md is true in what it says of numbers, options and commands; tests/test_docs.py runs its example."""
 
 import inspect
 import re
