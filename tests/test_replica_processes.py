@@ -28,7 +28,7 @@ from crossrank.engine.open import OpenConfig, _open_replica, open_scorer
 from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import on_cores, replicated
 from crossrank.engine.scorer import Scorer
-from crossrank.errors import ReplicaError, WeightsError
+from crossrank.errors import ReplicaError, UsageError, WeightsError
 from crossrank.numa import Domain
 from crossrank.testing import write_safetensors
 
@@ -260,6 +260,13 @@ def test_a_process_that_ends_by_itself_is_told() -> None:
     """With its exit code."""
     with pytest.raises(ReplicaError, match=r"replica 7 \(process \d+\) ended with code 3"):
         ProcessBackend("replica 7", (), partial(os._exit, 3)).opened()
+
+
+def test_a_frozen_program_starts_no_processes(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be copies of itself, which do the same."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(UsageError, match="frozen program"):
+        Reranker(folder, replicas=2)
 
 
 def test_a_process_that_hangs_is_taken_for_dead() -> None:

@@ -4,6 +4,7 @@ It knows devices, cores and processes; not models, nor which engine runs them.
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -97,7 +98,10 @@ def replicated(opening: Callable[[Where], Callable[[], Backend]], wheres: Sequen
             return opening(where)
         return ProcessBackend(f"replica {number}", where.cores, opening(where)).opened
 
-    if any(where.cores for where in wheres) and os.name != "posix":
-        raise UsageError("Replicas on a CPU are processes that this system cannot start yet. Leave out replicas=.")
+    if any(where.cores for where in wheres) and (os.name != "posix" or getattr(sys, "frozen", False)):
+        raise UsageError(  # a frozen program would start itself, again and again
+            "Replicas on a CPU are processes of Python's, which are not started on Windows nor by a frozen program. "
+            "Leave out replicas=."
+        )
     opened = [wait() for wait in [begun(number) for number in range(len(wheres))]]  # processes open theirs together
     return Replicas(opened, lambda number: begun(number)())
