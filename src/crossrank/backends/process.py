@@ -65,12 +65,13 @@ class ProcessBackend:
         self._end = weakref.finalize(self, _end, self._process, self._line, os.getpid())
         where = f", cores {','.join(map(str, cores))}" if cores else ""
         self.name = f"{name} (process {self._process.pid}{where})"
-        self._opening = opening
         self._lock = threading.Lock()
         self._asked: deque[Asked] = deque()
         self._asking = False
         self._lost: str | None = None
         _ALL.add(self)
+        with suppress(OSError):  # it has died already: `opened` finds that out
+            self._line.send(Kind.OPEN, pickle.dumps(opening))
 
     def opened(self) -> "ProcessBackend":
         """This replica, when it has its model.
@@ -79,7 +80,7 @@ class ProcessBackend:
             ReplicaError: the process died.
             CrossrankError: as when the model is opened here.
         """
-        kind, answer = self._told(Kind.OPEN, pickle.dumps(self._opening))
+        kind, answer = self._answer()
         assert kind == Kind.OPENED, "bug: the process answers before it has a model"
         limits, facts = pickle.loads(answer)  # noqa: S301 - our own process
         self.limits, self.facts = replace(limits, ahead=1), facts
@@ -115,9 +116,8 @@ class ProcessBackend:
                     return
                 batch, exact, future = self._asked.popleft()
             try:
-                kind, answer = self._told(
-                    Kind.RUN_EXACT if exact else Kind.RUN, batch.ids, batch.segments, batch.offsets
-                )
+                run = Kind.RUN_EXACT if exact else Kind.RUN
+                kind, answer = self._answer(run, batch.ids, batch.segments, batch.offsets)
                 assert kind == Kind.LOGITS, "bug: an answer to something else"
                 logits = np.frombuffer(answer, np.float32).reshape(len(batch.offsets) - 1, -1)
             except BaseException as exc:  # noqa: BLE001 - whatever it is, whoever waits must get it
@@ -126,8 +126,8 @@ class ProcessBackend:
                 future.set_result(logits)
             del batch, future  # while waiting for the lock nothing else is to be kept alive
 
-    def _told(self, kind: Kind, *parts: Part) -> tuple[Kind, memoryview]:
-        """What the process answers; what failed there is raised here.
+    def _answer(self, kind: Kind | None = None, *parts: Part) -> tuple[Kind, memoryview]:
+        """What the process answers to this, or to what it was told before; what failed there is raised here.
 
         Raises:
             ReplicaError: it died, hangs, or did so before.
@@ -135,7 +135,8 @@ class ProcessBackend:
         if self._lost is not None:
             raise ReplicaError(self._lost)
         try:
-            self._line.send(kind, *parts)
+            if kind is not None:
+                self._line.send(kind, *parts)
             answered, (answer, *_) = self._line.receive()
         except (EOFError, OSError) as exc:
             self._lost = f"{self.name} {self._end_of(exc)}"
