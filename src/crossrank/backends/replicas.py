@@ -43,18 +43,27 @@ class Slot:
         backend: the replica; None while there is none.
         opening: whether another one is being opened.
         why: what was wrong with the last one.
-        under_way: shares that it is at; one that nobody waits for any more goes by itself.
+        begun: what it was given last; a share that nobody waits for any more is gone.
     """
 
     backend: Backend | None
     opening: bool = False
     why: str = ""
-    under_way: "weakref.WeakSet[Share]" = field(default_factory=weakref.WeakSet)
+    begun: "list[weakref.ref[Share]]" = field(default_factory=list)  # a WeakSet would swallow Ctrl+C in its callbacks
+
+    @property
+    def under_way(self) -> list[Share]:
+        """What it is at."""
+        return [share for one in self.begun if (share := one()) is not None and not share.done]
 
     @property
     def load(self) -> int:
         """Tokens that it is at."""
-        return sum(len(share.rows.ids) for share in self.under_way if not share.done)
+        return sum(len(share.rows.ids) for share in self.under_way)
+
+    def give(self, share: Share) -> None:
+        """Note what it is about to be at."""
+        self.begun = [*map(weakref.ref, self.under_way), weakref.ref(share)]
 
 
 class Replicas:
@@ -119,7 +128,7 @@ class Replicas:
             dealt = shares(batch.offsets, [slot.load for slot, _ in living], self._least)
             begun = [Share(_part(batch, rows), exact, *living[which]) for which, rows in dealt]
             for share in begun:
-                share.slot.under_way.add(share)
+                share.slot.give(share)
             return begun
 
     def _finished(self, share: Share) -> Logits:
@@ -211,7 +220,7 @@ class Replicas:
         """Without replicas, as in a forked child, where they are the parent's."""
         self._changed = threading.Condition()
         for slot in self._slots:
-            slot.backend, slot.opening, slot.under_way = None, False, weakref.WeakSet()
+            slot.backend, slot.opening, slot.begun = None, False, []
 
 
 def _start(share: Share, *, aside: bool) -> None:
