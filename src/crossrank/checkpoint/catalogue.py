@@ -14,6 +14,7 @@ from pathlib import Path
 from crossrank.checkpoint.families import FAMILIES
 
 GOLDEN = Path(__file__).with_name("golden.json")
+LISTED = {"14 languages": "ar de en es fr hi id it ja nl pt ru vi zh".split()}  # those of mMARCO
 QWEN3, MXBAI, MONOT5, RANKT5 = "qwen3-reranker", "mxbai-rerank-v2", "monot5", "rankt5"
 
 
@@ -31,6 +32,17 @@ class KnownModel:
     languages: str
     max_length: int
     template: str | None = None
+
+    @property
+    def language_codes(self) -> frozenset[str]:
+        """The languages it is meant for, as ISO 639-1 codes; empty where its card lists none or too many."""
+        listed = LISTED.get(self.languages, self.languages.split(", "))
+        return frozenset(listed) if all(len(code) == 2 for code in listed) else frozenset()
+
+    @property
+    def commercial(self) -> bool | None:
+        """Whether its licence allows commercial use; None where none is stated."""
+        return None if self.licence == "not stated" else "-nc-" not in self.licence
 
     @property
     def engines(self) -> str:

@@ -6,7 +6,7 @@ It is the only place that knows both checkpoints and backends.
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
@@ -27,7 +27,7 @@ from crossrank.checkpoint.tokenizer import (
     read_template,
     with_answers,
 )
-from crossrank.checkpoint.weights import load_weights
+from crossrank.checkpoint.weights import Tensor, load_weights
 from crossrank.engine.cache import ScoreCache, open_cache
 from crossrank.engine.choose import choose
 from crossrank.engine.cut import WINDOWS_MAX, Aggregate, LongDocuments, aggregate_of
@@ -163,9 +163,15 @@ def _aggregate(config: OpenConfig) -> Aggregate:
     return aggregate
 
 
-def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Backend:
-    """The model in `folder` on the backend that was asked for, or the fastest that runs it."""
-    stored = any(folder.glob("*.safetensors"))
+def open_backend(
+    config: OpenConfig, profile: ModelProfile, folder: Path, *, weights: Mapping[str, Tensor] | None = None
+) -> Backend:
+    """The model in `folder` on the backend that was asked for, or the fastest that runs it.
+
+    `weights` stand in for those of the folder; what is packed of them is not kept.
+    """
+    given = weights is not None
+    stored = given or any(folder.glob("*.safetensors"))
     chosen = choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
     # A graph is of the authors' own making, whatever their code is.
     _check_verified(profile, allowed=config.allow_unverified or chosen == "onnx")
@@ -184,7 +190,8 @@ def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Bac
             threads=config.threads,
             batch_tokens=config.batch_tokens,
         )
-    weights = None if profile.family.foreign else load_weights(folder, profile)
+    if weights is None and not profile.family.foreign:
+        weights = load_weights(folder, profile)
     if chosen == "torch":
         from crossrank.backends.torch import open_torch
 
@@ -210,7 +217,7 @@ def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Bac
         precision=precision,
         threads=config.threads,
         batch_tokens=config.batch_tokens,
-        packed=packed_file(folder, engine_file(), used_isa(), precision),
+        packed="" if given else packed_file(folder, engine_file(), used_isa(), precision),
     )
 
 

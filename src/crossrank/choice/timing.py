@@ -1,0 +1,146 @@
+"""How long shapes take on this machine: each measured once on the real engine, with random weights, and kept.
+
+It knows shapes and clocks; not which models have them, nor what anybody needs.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+
+from crossrank.checkpoint.shapes import Shape
+from crossrank.choice.kept import Kept
+from crossrank.engine.open import OpenConfig
+from crossrank.engine.pair import Pair
+from crossrank.engine.scorer import Scorer
+from crossrank.engine.trial import open_trial
+from crossrank.errors import CrossrankError
+from crossrank.evaluate.precision import shipped_probes
+
+FEW = 4  # documents that tell how long more would take
+RUN_S = 1.0  # a run that would take longer is made with fewer documents
+REPEATS = 5
+REPEATS_S = 2.0  # after which no further repeat is begun
+WEIGHTS_MAX = 400_000_000  # of a shape that is measured; what is larger is estimated from the largest that is not
+SHORT = 512  # tokens of query and document that every model reads at once, near enough
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One query with its documents, tokenising included, as it was measured.
+
+    Attributes:
+        seconds: the median.
+        documents: how many it had.
+        tokens: of each document.
+        runs: how many were timed.
+        engine: what computed it, such as "native amx, bf16, 2 threads".
+        date: when.
+    """
+
+    seconds: float
+    documents: int
+    tokens: int
+    runs: int
+    engine: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Untimed:
+    """Why there is no timing."""
+
+    because: str
+
+
+class Timings:
+    """What is measured on this machine, once; later calls, in other processes too, only look it up.
+
+    Args:
+        config: device, precision and threads.
+        kept: where timings stay.
+        again: measure all anew.
+        opener: makes a scorer of a shape.
+        clock: in seconds.
+        told: called with each shape before it is measured.
+    """
+
+    def __init__(
+        self,
+        config: OpenConfig,
+        kept: Kept,
+        *,
+        again: bool = False,
+        opener: Callable[..., Scorer] = open_trial,
+        clock: Callable[[], float] = time.perf_counter,
+        told: Callable[[Shape], None] = lambda _: None,
+    ) -> None:
+        # The family's code is ours, so nothing is unverified about how long it takes.
+        self._config = replace(config, cache=None, self_test=False, allow_unverified=True)
+        self._kept, self._again, self._opener, self._clock, self._told = kept, again, opener, clock, told
+        self._fresh: set[str] = set()
+
+    def of(self, shape: Shape, documents: int, tokens: int, max_length: int) -> Timing | Untimed:
+        """How long a query takes with so many documents of so many tokens, or with as many as could be tried.
+
+        Args:
+            shape: of the model.
+            documents: how many.
+            tokens: of each.
+            max_length: tokens that the model reads at once; longer documents go in windows.
+        """
+        if shape.weights > WEIGHTS_MAX:
+            return Untimed("too large to be measured in passing")
+        length = SHORT if tokens + FEW * 8 <= SHORT else max_length
+        key = f"{shape} {self._config.device} {self._config.precision} {self._config.threads} {length} {tokens}x{documents}"
+        found = None if self._again and key not in self._fresh else self._kept.get(key)
+        if found is not None:
+            return Timing(**found)
+        self._told(shape)
+        try:
+            scorer = self._opener(shape, self._config, max_length=length)
+        except CrossrankError as exc:  # an extra is missing, the processor lacks the precision
+            return Untimed(str(exc))
+        timing = measured(scorer, documents, tokens, self._clock)
+        self._kept.put(key, timing)
+        self._fresh.add(key)
+        return timing
+
+
+def measured(scorer: Scorer, documents: int, tokens: int, clock: Callable[[], float]) -> Timing:
+    """Timed after a warm-up, with all documents where a run takes a second or less, else with fewer."""
+    texts = list(islice(_texts(scorer, tokens), documents))
+    few = texts[:FEW]
+    _seconds(scorer, few, clock)  # warm-up
+    each = _seconds(scorer, few, clock) / len(few)
+    count = documents if each * documents <= RUN_S else max(len(few), int(RUN_S / each))
+    begun, seconds = clock(), []
+    while len(seconds) < REPEATS and (not seconds or clock() - begun < REPEATS_S):
+        seconds.append(_seconds(scorer, texts[:count], clock))
+    facts = scorer.backend.facts
+    threads = f", {facts.threads} threads" if facts.threads else ""
+    where = facts.detail if facts.backend == "native" else facts.device
+    engine = f"{facts.backend} {where}, {facts.precision}{threads}"
+    date = datetime.now(UTC).date().isoformat()
+    return Timing(statistics.median(seconds), count, tokens, len(seconds), engine, date)
+
+
+def _seconds(scorer: Scorer, texts: Sequence[str], clock: Callable[[], float]) -> float:
+    pairs = [Pair("how do I reset my password", text) for text in texts]
+    started = clock()
+    scorer.score(pairs)
+    return clock() - started
+
+
+def _texts(scorer: Scorer, tokens: int) -> Iterator[str]:
+    """Texts of so many tokens, no two alike, without end: stretches of the shipped passages."""
+    words = [word for probe in shipped_probes() for text in probe.texts for word in text.split()]
+    number = 0
+    while True:
+        start = (number * 37) % len(words)
+        stretch = f"{number} " + " ".join((words[start:] + words * (1 + tokens // len(words)))[: tokens + 8])
+        offsets = scorer.encoder.tokenizer.encode(stretch, add_special_tokens=False).offsets
+        yield stretch[: offsets[min(tokens, len(offsets)) - 1][1]]
+        number += 1
