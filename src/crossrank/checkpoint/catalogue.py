@@ -14,7 +14,9 @@ from pathlib import Path
 from crossrank.checkpoint.families import FAMILIES
 
 GOLDEN = Path(__file__).with_name("golden.json")
-LISTED = {"14 languages": "ar de en es fr hi id it ja nl pt ru vi zh".split()}  # those of mMARCO
+LISTED = {
+    "14 languages": ["ar", "de", "en", "es", "fr", "hi", "id", "it", "ja", "nl", "pt", "ru", "vi", "zh"]
+}  # those of mMARCO
 QWEN3, MXBAI, MONOT5, RANKT5 = "qwen3-reranker", "mxbai-rerank-v2", "monot5", "rankt5"
 
 

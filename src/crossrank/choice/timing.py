@@ -3,12 +3,12 @@
 It knows shapes and clocks; not which models have them, nor what anybody needs.
 """
 
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from crossrank.checkpoint.shapes import Shape
 from crossrank.choice.kept import Kept
@@ -23,7 +23,7 @@ FEW = 4  # documents that tell how long more would take
 RUN_S = 1.0  # a run that would take longer is made with fewer documents
 REPEATS = 5
 REPEATS_S = 2.0  # after which no further repeat is begun
-WEIGHTS_MAX = 400_000_000  # of a shape that is measured; what is larger is estimated from the largest that is not
+WEIGHTS_MAX = 450_000_000  # of a shape that is measured; what is larger is estimated from the largest that is not
 SHORT = 512  # tokens of query and document that every model reads at once, near enough
 
 
@@ -32,7 +32,8 @@ class Timing:
     """One query with its documents, tokenising included, as it was measured.
 
     Attributes:
-        seconds: the median.
+        seconds: the fastest run: whatever else the machine does can only add to it.
+        spread: the slowest run over the fastest; far above 1 on a busy machine.
         documents: how many it had.
         tokens: of each document.
         runs: how many were timed.
@@ -41,6 +42,7 @@ class Timing:
     """
 
     seconds: float
+    spread: float
     documents: int
     tokens: int
     runs: int
@@ -64,7 +66,6 @@ class Timings:
         again: measure all anew.
         opener: makes a scorer of a shape.
         clock: in seconds.
-        told: called with each shape before it is measured.
     """
 
     def __init__(
@@ -75,11 +76,10 @@ class Timings:
         again: bool = False,
         opener: Callable[..., Scorer] = open_trial,
         clock: Callable[[], float] = time.perf_counter,
-        told: Callable[[Shape], None] = lambda _: None,
     ) -> None:
         # The family's code is ours, so nothing is unverified about how long it takes.
         self._config = replace(config, cache=None, self_test=False, allow_unverified=True)
-        self._kept, self._again, self._opener, self._clock, self._told = kept, again, opener, clock, told
+        self._kept, self._again, self._opener, self._clock = kept, again, opener, clock
         self._fresh: set[str] = set()
 
     def of(self, shape: Shape, documents: int, tokens: int, max_length: int) -> Timing | Untimed:
@@ -94,11 +94,11 @@ class Timings:
         if shape.weights > WEIGHTS_MAX:
             return Untimed("too large to be measured in passing")
         length = SHORT if tokens + FEW * 8 <= SHORT else max_length
-        key = f"{shape} {self._config.device} {self._config.precision} {self._config.threads} {length} {tokens}x{documents}"
-        found = None if self._again and key not in self._fresh else self._kept.get(key)
-        if found is not None:
-            return Timing(**found)
-        self._told(shape)
+        wanted = f"{self._config.device} {self._config.precision} {self._config.threads}"
+        key = f"{shape} {wanted} {length} {tokens}x{documents}"
+        known = None if self._again and key not in self._fresh else _known(self._kept.get(key))
+        if known is not None:
+            return known
         try:
             scorer = self._opener(shape, self._config, max_length=length)
         except CrossrankError as exc:  # an extra is missing, the processor lacks the precision
@@ -109,14 +109,22 @@ class Timings:
         return timing
 
 
+def _known(entry: dict[str, Any] | None) -> Timing | None:
+    try:
+        return None if entry is None else Timing(**entry)
+    except TypeError:  # written by another state of this version
+        return None
+
+
 def measured(scorer: Scorer, documents: int, tokens: int, clock: Callable[[], float]) -> Timing:
     """Timed after a warm-up, with all documents where a run takes a second or less, else with fewer."""
     texts = list(islice(_texts(scorer, tokens), documents))
     few = texts[:FEW]
     _seconds(scorer, few, clock)  # warm-up
-    each = _seconds(scorer, few, clock) / len(few)
+    begun = clock()
+    each = min(_seconds(scorer, few, clock) for _ in range(2)) / len(few)
     count = documents if each * documents <= RUN_S else max(len(few), int(RUN_S / each))
-    begun, seconds = clock(), []
+    seconds = [each * count] if count == len(few) else []
     while len(seconds) < REPEATS and (not seconds or clock() - begun < REPEATS_S):
         seconds.append(_seconds(scorer, texts[:count], clock))
     facts = scorer.backend.facts
@@ -124,7 +132,8 @@ def measured(scorer: Scorer, documents: int, tokens: int, clock: Callable[[], fl
     where = facts.detail if facts.backend == "native" else facts.device
     engine = f"{facts.backend} {where}, {facts.precision}{threads}"
     date = datetime.now(UTC).date().isoformat()
-    return Timing(statistics.median(seconds), count, tokens, len(seconds), engine, date)
+    fastest = min(seconds)
+    return Timing(fastest, max(seconds) / fastest, count, tokens, len(seconds), engine, date)
 
 
 def _seconds(scorer: Scorer, texts: Sequence[str], clock: Callable[[], float]) -> float:

@@ -13,6 +13,7 @@ from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tensors import tensor_table
 from crossrank.testing.tokenizers import CLASSES, special_names, tokenizer_of
 
+
 def tiny_checkpoint(
     folder: Path,
     family: str = "bert",
