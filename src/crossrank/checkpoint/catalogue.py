@@ -78,10 +78,17 @@ def read_golden() -> dict[str, Golden]:
     return {name: Golden(one["revision"], one["date"], tuple(one["logits"])) for name, one in stored.items()}
 
 
+def known_languages(name: str) -> frozenset[str] | None:
+    """The languages of a model that is known by name, empty where they are many; None for all others."""
+    return next((known.language_codes for known in (MINI, *CATALOGUE) if known.name == name), None)
+
+
 def known_template(name: str) -> str | None:
     """The prompt of a model that is known by name; None for all others."""
     return next((known.template for known in CATALOGUE if known.name == name), None)
 
+
+MINI = KnownModel("crossrank-mini", "bert", 22.7, "apache-2.0", "en", 256)  # it comes with the package
 
 CATALOGUE = (
     KnownModel("cross-encoder/ms-marco-TinyBERT-L2-v2", "bert", 4.4, "apache-2.0", "en", 512),

@@ -37,38 +37,13 @@ class Published:
     value: float
 
 
-ENGLISH = frozenset({"en"})
-MIRACL_LANGUAGES = frozenset(
-    ["ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh"]
-)
-MKQA_LANGUAGES = frozenset(
-    [
-        "ar",
-        "da",
-        "de",
-        "en",
-        "es",
-        "fi",
-        "fr",
-        "he",
-        "hu",
-        "it",
-        "ja",
-        "km",
-        "ko",
-        "ms",
-        "nl",
-        "no",
-        "pl",
-        "pt",
-        "ru",
-        "sv",
-        "th",
-        "tr",
-        "vi",
-        "zh",
-    ]
-)
+def _codes(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+ENGLISH = _codes("en")
+MIRACL_LANGUAGES = _codes("ar bn de en es fa fi fr hi id ja ko ru sw te th yo zh")
+MKQA_LANGUAGES = _codes("ar da de en es fi fr he hu it ja km ko ms nl no pl pt ru sv th tr vi zh")
 
 ETTIN_BLOG = "Hugging Face blog, Introducing the Ettin Reranker Family (huggingface/blog, ettin-reranker.md)"
 QWEN_CARD = "model card of Qwen3-Reranker (top-100 of Qwen3-Embedding-0.6B)"

@@ -6,10 +6,9 @@ It knows facts that were published; not what anybody needs, nor how long anythin
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crossrank.checkpoint.catalogue import CATALOGUE, KnownModel
+from crossrank.checkpoint.catalogue import CATALOGUE, MINI, KnownModel
 from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.shapes import SHAPES, Shape
-from crossrank.checkpoint.source import BUNDLED
 from crossrank.remote.costs import Price, price_of
 
 READ = "2026-11-21"
@@ -113,8 +112,6 @@ APIS = (
     _api("jina:jina-reranker-m0", "many", 10_240),
     _api("jina:jina-reranker-v2-base-multilingual", "100+ languages", 1_024, "tables (its card, TableSearch)"),
 )
-
-MINI = KnownModel(BUNDLED, "bert", 22.7, "apache-2.0", "en", 256)
 
 
 def offers() -> tuple[Offer, ...]:

@@ -33,6 +33,7 @@ from crossrank.engine.choose import choose
 from crossrank.engine.cut import WINDOWS_MAX, Aggregate, LongDocuments, aggregate_of
 from crossrank.engine.encode import EncodeConfig, Encoder, token_cache
 from crossrank.engine.fingerprint import fingerprint
+from crossrank.engine.language import guard_of
 from crossrank.engine.packed import packed_file
 from crossrank.engine.precision import kept
 from crossrank.engine.scorer import Scorer
@@ -66,6 +67,7 @@ class OpenConfig:
     compile: bool = False
     layer: int | None = None
     allow_unverified: bool = False
+    language_guard: bool = True
     self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
     classes: bool = False  # only for that drop-in too: labels that are no grades of relevance, each with its own logit
@@ -119,10 +121,11 @@ def open_scorer(config: OpenConfig) -> Scorer:
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
     identity = fingerprint(source.folder, profile, encoder, backend.facts) if shared else b""
-    scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder)
+    guard = guard_of(source.name, source.folder) if config.language_guard else None
+    scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder, guard=guard)
     if config.self_test and not (config.classes and profile.labels > 1):  # its question is about relevance
         whole = replace(encoder, config=replace(encode, max_chars=None))  # the probes are meant to be read to the end
-        self_test(replace(scorer, encoder=whole))
+        self_test(replace(scorer, encoder=whole, guard=None))
     facts, seconds = backend.facts, time.perf_counter() - started
     emit(
         ModelOpened(
