@@ -78,7 +78,9 @@ _AGENTSET = "agentset.ai, page of the model"
 _COHERE_JSON = "semi-structured data (Cohere's documentation)"
 
 LATENCIES: Mapping[str, Quoted] = {
-    "cohere:rerank-v3.5": Quoted(200, "96 documents of 128 tokens, a query of 100, dedicated hardware", _ORACLE, READ),
+    "cohere:rerank-v3.5": Quoted(
+        200, "96 documents of 128 tokens, on hardware of one's own, without a network", _ORACLE, READ, at_least=True
+    ),
     "voyage:rerank-2.5": Quoted(
         150, "80 % of calls with 50 documents of up to 2 kB took longer", _ZEROENTROPY, READ, at_least=True
     ),

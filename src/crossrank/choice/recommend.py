@@ -11,7 +11,7 @@ from crossrank.checkpoint.published import Board, Published, boards_for, publish
 from crossrank.checkpoint.shapes import Shape
 from crossrank.choice.needs import Needs
 from crossrank.choice.offers import Offer, offers
-from crossrank.choice.timing import Timing, Timings, Untimed
+from crossrank.choice.timing import Timing, Timings
 
 How = Literal["measured", "scaled", "estimated", "quoted", "unknown"]
 NEAREST = 3  # that are looked at again where nothing fits
@@ -149,7 +149,7 @@ class _Clock:
 
     def __init__(self, needs: Needs, timings: Timings, shapes: Iterable[Shape]) -> None:
         self._needs, self._timings = needs, timings
-        self._found: dict[tuple[Shape, int], Timing | Untimed] = {}
+        self._found: dict[Shape, Timing] = {}
         self._shapes = sorted(set(shapes), key=self._operations)
 
     def of(self, offer: Offer) -> Latency:
@@ -157,29 +157,25 @@ class _Clock:
             return _quoted(offer)
         if offer.shape is None:
             return Latency(None, "unknown", "only transformers runs it, and only with its weights can it be timed")
-        smaller = self._smaller(offer.shape, offer.max_length)
+        smaller = self._smaller(offer.shape)
         limit = self._needs.latency_ms
         if limit is not None and smaller is not None and (smaller.ms or 0) > FAR * limit:
             return smaller
-        timing = self._timed(offer.shape, offer.max_length)
+        timing = self._timings.of(offer.shape, self._needs.documents, self._needs.tokens, offer.max_length)
         if isinstance(timing, Timing):
+            self._found[offer.shape] = timing
             return self._latency(timing, 1.0, "")
         return smaller or Latency(None, "unknown", timing.because)
 
-    def _smaller(self, shape: Shape, max_length: int) -> Latency | None:
+    def _smaller(self, shape: Shape) -> Latency | None:
         """The estimate from the largest smaller shape that was timed; shapes are asked about from small to large."""
         for other in reversed(self._shapes):
-            known = self._found.get((other, max_length))
-            if other.native == shape.native and isinstance(known, Timing):
+            known = self._found.get(other)
+            if other.native == shape.native and known is not None:
                 ratio = self._operations(shape) / self._operations(other)
                 if ratio > 1:
                     return self._latency(known, ratio, str(other))
         return None
-
-    def _timed(self, shape: Shape, max_length: int) -> Timing | Untimed:
-        timing = self._timings.of(shape, self._needs.documents, self._needs.tokens, max_length)
-        self._found[shape, max_length] = timing
-        return timing
 
     def _operations(self, shape: Shape) -> int:
         return shape.operations(self._needs.tokens)

@@ -128,8 +128,10 @@ def _print_notes(found: Recommendation) -> None:
 
 
 def _named(choice: Choice) -> str:
-    quality = f" ({choice.quality[0].value:g} on {choice.quality[0].board.name})" if choice.quality else ""
-    return choice.offer.name + quality
+    known = [f"{one.value:g} on {one.board.name}" for one in choice.quality[:1]]
+    if choice.latency.ms is not None:
+        known.append(f"{_ms(choice.latency.ms, at_least=choice.latency.at_least)} ms quoted")
+    return choice.offer.name + (f" ({', '.join(known)})" if known else "")
 
 
 def _table(choices: tuple[Choice, ...]) -> None:

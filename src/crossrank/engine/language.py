@@ -30,7 +30,7 @@ TEXTS_MAX = 32  # after which nothing more is looked at
 DOUBTFUL = 3  # texts that are worth the detector
 BYTES_MIN = 40  # shorter texts say too little; where a letter takes more of them, it says more
 LETTERS_MAX = 400
-SURE = 0.9  # the detector's probability
+SURE, LIKELY = 0.9, 0.5  # the detector's probability; the latter where the script alone tells that it is another one
 # Of most English sentences, and of no other language's: what has three of them needs no detector.
 ENGLISH = frozenset(
     ["the", "and", "of", "with", "this", "that", "are", "from", "which", "by", "to", "have", "you", "it"]
@@ -84,8 +84,8 @@ class LanguageGuard:
         """Warn if most of the doubtful texts are surely in other languages."""
         try:
             identify = self._opener()
-            told = [identify(text) for text in self._doubtful]
-            foreign = Counter(code for code, sure in told if code not in self._languages and sure >= SURE)
+            told = [(*identify(text), LIKELY if _other_script(text) else SURE) for text in self._doubtful]
+            foreign = Counter(code for code, sure, least in told if code not in self._languages and sure >= least)
         except Exception as exc:  # noqa: BLE001 - whatever a detector raises, scores are not its business
             log.info("the language of texts could not be told (%s: %s)", type(exc).__name__, exc)
             return
@@ -104,6 +104,12 @@ class LanguageGuard:
 
 def _english(text: str) -> bool:
     return len(ENGLISH.intersection(WORD.findall(text.lower()))) >= DOUBTFUL
+
+
+def _other_script(text: str) -> bool:
+    """Whether most letters are of a script that no language written in Latin letters has."""
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(letter.isascii() for letter in letters) < len(letters)
 
 
 @cache
