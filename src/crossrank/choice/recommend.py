@@ -16,7 +16,6 @@ from crossrank.choice.timing import Timing, Timings
 How = Literal["measured", "scaled", "estimated", "quoted", "unknown"]
 NEAREST = 3  # that are looked at again where nothing fits
 FAR = 8  # times the limit: what is estimated to take longer is not timed
-BUSY = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +28,14 @@ class Latency:
             shape, by what both compute; "quoted" from somebody else's setting, as it stands there.
         note: the engine and the date, or the source and the setting.
         at_least: whether it is known to be so long or longer only.
+        spread: of what was measured, the slowest run over the fastest, which counts.
     """
 
     ms: float | None
     how: How
     note: str
     at_least: bool = False
+    spread: float = 1.0
 
     def fits(self, limit_ms: float | None) -> bool | None:
         """Whether it is within a limit; None where that cannot be told."""
@@ -182,13 +183,13 @@ class _Clock:
 
     def _latency(self, timing: Timing, ratio: float, other: str) -> Latency:
         ms = 1000 * timing.seconds * ratio * self._needs.documents / timing.documents
-        busy = f"; the machine was busy, runs differed {timing.spread:.1f} times" if timing.spread > BUSY else ""
-        note = f"{timing.engine}; {timing.date}{busy}"
+        how: How = "measured" if timing.documents == self._needs.documents else "scaled"
+        note = f"{timing.engine}; {timing.date}"
+        if how == "scaled":
+            note = f"measured with {timing.documents} documents: {note}"
         if other:
-            return Latency(ms, "estimated", f"{ratio:.1f} times the operations of {other}, which was measured: {note}")
-        if timing.documents != self._needs.documents:
-            return Latency(ms, "scaled", f"measured with {timing.documents} documents: {note}")
-        return Latency(ms, "measured", note)
+            how, note = "estimated", f"{ratio:.1f} times the operations of {other}, which was measured: {note}"
+        return Latency(ms, how, note, spread=timing.spread)
 
 
 def _quoted(offer: Offer) -> Latency:

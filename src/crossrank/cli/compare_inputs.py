@@ -26,8 +26,8 @@ class Given:
     depth: int
     limit: int | None
 
-    def read(self) -> tuple[Collection, Candidates]:
-        """Texts, and the ids of each query's documents, at most `depth`, of at most `limit` queries.
+    def read(self) -> tuple[Collection, Candidates, str]:
+        """Texts; ids of each query's documents, at most `depth`, of at most `limit` queries; where those are from.
 
         Raises:
             UsageError: the options are not one of the three sets that belong together.
@@ -39,33 +39,34 @@ class Given:
                 "Give one of: --queries with --documents; --queries, --corpus and --run; --data DIR in BEIR layout."
             )
         if self.data is not None:
-            collection, candidates = self._of_folder(self.data)
+            collection, candidates, origin = self._of_folder(self.data)
         elif self.queries is None:
             raise UsageError("--queries FILE is missing: what shall be asked?")
         elif self.documents is not None:
-            collection, candidates = self._of_documents(self.queries, self.documents)
+            collection, candidates, origin = self._of_documents(self.queries, self.documents)
         else:
-            collection, candidates = self._of_run(self.queries)
+            collection, candidates, origin = self._of_run(self.queries)
         limited = list(candidates)[: self.limit]
-        return collection, {query: candidates[query] for query in limited}
+        return collection, {query: candidates[query] for query in limited}, origin
 
-    def _of_folder(self, folder: Path) -> tuple[Collection, Candidates]:
+    def _of_folder(self, folder: Path) -> tuple[Collection, Candidates, str]:
         collection = read_collection(folder, split=self.split, qrels=self.qrels)
         stage = Stage(None, pool=False, bm25=False).open(collection, folder, self.split, self.depth)
         known = {query: found for query, found in stage.run.items() if query in collection.queries}
-        return collection, self._with_texts(collection, known)
+        return collection, self._with_texts(collection, known), stage.origin
 
-    def _of_documents(self, queries: Path, documents: str) -> tuple[Collection, Candidates]:
+    def _of_documents(self, queries: Path, documents: str) -> tuple[Collection, Candidates, str]:
         asked = _queries(queries)
         lines = read_documents(documents)
         corpus = {str(number): line.text for number, line in enumerate(lines, 1)}
         collection = Collection(queries.stem, asked, corpus, {} if self.qrels is None else read_qrels(self.qrels))
         if len(corpus) <= self.depth:
-            return collection, {query: list(corpus) for query in asked}
+            return collection, {query: list(corpus) for query in asked}, f"all {len(corpus):,} documents"
         found = Bm25(corpus).search(asked, self.depth)
-        return collection, {query: [document for document, _ in best] for query, best in found.items()}
+        ids = {query: [document for document, _ in best] for query, best in found.items()}
+        return collection, ids, f"the first {self.depth:,} that BM25 finds in {len(corpus):,} documents"
 
-    def _of_run(self, queries: Path) -> tuple[Collection, Candidates]:
+    def _of_run(self, queries: Path) -> tuple[Collection, Candidates, str]:
         assert self.run is not None, "bug: there is no run"
         if self.corpus is None:
             raise UsageError("--run FILE names documents by their ids; give their texts with --corpus FILE.")
@@ -74,7 +75,7 @@ class Given:
         run = {query: found for query, found in read_run(self.run).items() if query in collection.queries}
         if not run:
             raise UsageError(f"{self.run}: none of its queries is in {queries}; the files belong to different sets.")
-        return collection, self._with_texts(collection, run)
+        return collection, self._with_texts(collection, run), f"the first {self.depth:,} of {self.run.name}"
 
     def _with_texts(self, collection: Collection, run: Run) -> Candidates:
         return {

@@ -12,12 +12,12 @@ HEADINGS = ("", "ms a query (median)", "95 %", "documents a query", "dollars (es
 PREVIEW = 90  # characters of a document
 
 
-def print_comparison(found: SideBySide, collection: Collection, examples: int) -> None:
+def print_comparison(found: SideBySide, collection: Collection, origin: str, examples: int) -> None:
     """Agreement, speed and cost, quality, examples, notes."""
     one, other = map(printable, found.names)
     count = len(found.differences)
     click.echo(f"A  {one}\nB  {other}\n")
-    click.echo(f"Over {count:,} quer{'y' if count == 1 else 'ies'}, the mean:")
+    click.echo(f"Over {count:,} quer{'y' if count == 1 else 'ies'} (candidates: {origin}), the mean:")
     click.echo(f"  Kendall's tau of the two orders       {found.tau:.3f}")
     click.echo(f"  the same documents in the first {found.top_k:<5} {found.overlap:.1%}")
     click.echo(f"  the same document first               {found.same_first:.1%}\n")

@@ -15,7 +15,13 @@ from crossrank.cli.facts import print_facts
 from crossrank.cli.unverified import allow_unverified
 from crossrank.machine import cpu_name, cpu_quota, gpus, memory_bytes, usable_cores
 
-EXTRAS = {"torch": "torch", "onnx": "onnxruntime", "eval": "ir_measures", "train": "sentence_transformers"}
+EXTRAS = {
+    "torch": "torch",
+    "onnx": "onnxruntime",
+    "eval": "ir_measures",
+    "train": "sentence_transformers",
+    "language": "py3langid",
+}
 SCHEMA_VERSION = 1
 
 

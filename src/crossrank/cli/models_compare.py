@@ -86,7 +86,7 @@ def command(
     names = measure_names(measures)
     given = Given(queries, documents, corpus, run, data, split, qrels, depth, limit)
     with waiting("Reading queries and documents"):
-        collection, candidates = given.read()
+        collection, candidates, origin = given.read()
     named = labels(models, [])
     with ExitStack() as stack:
         shown = stack.enter_context(QueriesShown(2, None))
@@ -104,17 +104,18 @@ def command(
             on_query=shown,
         )
     if as_json:
-        click.echo(json.dumps(as_document(found, collection), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(as_document(found, collection, origin), indent=2, ensure_ascii=False))
     else:
-        print_comparison(found, collection, examples)
+        print_comparison(found, collection, origin, examples)
 
 
-def as_document(found: SideBySide, collection: Collection) -> dict[str, Any]:
+def as_document(found: SideBySide, collection: Collection, origin: str) -> dict[str, Any]:
     """The comparison as JSON has it."""
     return {
         "schema_version": SCHEMA_VERSION,
         "models": found.names,
         "queries": len(found.differences),
+        "candidates": origin,
         "top_k": found.top_k,
         "kendall_tau": found.tau,
         "overlap": found.overlap,

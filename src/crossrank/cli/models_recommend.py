@@ -22,6 +22,7 @@ Examples:
   crossrank models --recommend --latency-ms 500 --local --commercial --json
 """
 HEADINGS = ("#", "model", "quality", "ms", "found by", "fits up to", "languages", "tokens", "licence", "texts")
+BUSY = 1.5  # times the fastest run
 EXPENDABLE = ("licence", "tokens", "languages", "texts", "fits up to")
 
 
@@ -125,6 +126,10 @@ def _print_notes(found: Recommendation) -> None:
     for choice in shown:
         if choice.latency.how != "measured":
             click.echo(f"{choice.offer.name}: {choice.latency.how}; {choice.latency.note}.")
+    if (spread := max((choice.latency.spread for choice in shown), default=1.0)) > BUSY:
+        click.echo(
+            f"The machine was busy: runs differed up to {spread:.1f} times; the fastest counts. --again measures anew."
+        )
 
 
 def _named(choice: Choice) -> str:
@@ -199,7 +204,13 @@ def _document(choice: Choice) -> dict[str, Any]:
             {"board": one.board.name, "value": one.value, "source": one.board.source, "date": one.board.date}
             for one in choice.quality
         ],
-        "latency": {"ms": latency.ms, "how": latency.how, "note": latency.note, "at_least": latency.at_least},
+        "latency": {
+            "ms": latency.ms,
+            "how": latency.how,
+            "note": latency.note,
+            "at_least": latency.at_least,
+            "spread": latency.spread,
+        },
         "obstacles": list(choice.obstacles),
         "documents_max": choice.documents_max,
     }
