@@ -108,6 +108,8 @@ def test_a_limit_keeps_what_is_within_it() -> None:
         "castorini/monot5-base-msmarco",
     }
     assert found.nearest == ()
+    assert found.better
+    assert all(choice.obstacles and 10 <= (choice.documents_max or 0) < 100 for choice in found.better)
 
 
 def test_what_is_far_beyond_the_limit_is_estimated_and_says_so() -> None:
@@ -202,6 +204,16 @@ def test_a_slow_shape_is_timed_with_fewer_documents(tmp_path: Path) -> None:
     assert (timing.documents, timing.runs) == (4, 1)
 
 
+def test_a_busy_machine_is_noticed() -> None:
+    """By the share of its cores' time that a run had: here a tenth."""
+    ticks, worked = iter(range(1_000)), iter(tick / 10 for tick in range(1_000))
+    config = OpenConfig(device="cpu", precision="fp32", threads=1)
+    timings = Timings(config, Kept(None), clock=lambda: next(ticks) / 100, cpu=lambda: next(worked) / 100)
+    timing = timings.of(SMALL, 6, 16, 512)
+    assert isinstance(timing, Timing)
+    assert timing.share == pytest.approx(0.1, rel=0.6)
+
+
 def test_files_that_cannot_be_read_or_written_are_no_failure(tmp_path: Path) -> None:
     """What was measured is measured again."""
     file = tmp_path / "kept.json"
@@ -211,7 +223,7 @@ def test_files_that_cannot_be_read_or_written_are_no_failure(tmp_path: Path) -> 
     assert kept.get("a") is None
     kept.put("a", timing)
     assert Kept(file).get("a") == {
-        "seconds": 1.0, "spread": 1.0, "documents": 2, "tokens": 3, "runs": 4, "engine": "e", "date": "d",
+        "seconds": 1.0, "share": 1.0, "documents": 2, "tokens": 3, "runs": 4, "engine": "e", "date": "d",
     }  # fmt: skip
     Kept(tmp_path / "kept.json" / "below a file").put("a", timing)
 

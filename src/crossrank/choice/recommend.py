@@ -28,14 +28,14 @@ class Latency:
             shape, by what both compute; "quoted" from somebody else's setting, as it stands there.
         note: the engine and the date, or the source and the setting.
         at_least: whether it is known to be so long or longer only.
-        spread: of what was measured, the slowest run over the fastest, which counts.
+        share: of what was measured, the share of its cores' time that it had.
     """
 
     ms: float | None
     how: How
     note: str
     at_least: bool = False
-    spread: float = 1.0
+    share: float = 1.0
 
     def fits(self, limit_ms: float | None) -> bool | None:
         """Whether it is within a limit; None where that cannot be told."""
@@ -83,6 +83,8 @@ class Recommendation:
         sections: those that fit, by board, the most telling board first.
         undecided: what fits as far as is known, but nobody knows how long it takes.
         nearest: where nothing fits: what only takes too long, models for this machine first, then the fastest.
+        better: where something fits: what the first board has as better, and would fit with fewer documents, if with a
+            tenth of them or more; the best first.
         faster: of the nearest, what fits with int8, as measured here.
         excluded: how many offers do not fit for other reasons than latency, by reason.
     """
@@ -91,6 +93,7 @@ class Recommendation:
     sections: tuple[Section, ...]
     undecided: tuple[Choice, ...]
     nearest: tuple[Choice, ...]
+    better: tuple[Choice, ...]
     faster: tuple[Choice, ...]
     excluded: tuple[tuple[str, int], ...]
 
@@ -127,16 +130,18 @@ def recommend(
     judged = _all_judged(possible, needs, boards, timings)
     fitting = [choice for choice in judged if not choice.obstacles and choice.latency.fits(needs.latency_ms)]
     undecided = [c for c in judged if not c.obstacles and c.latency.fits(needs.latency_ms) is None]
-    late = sorted((c for c in judged if c.obstacles), key=lambda c: (not c.offer.local, _ms(c)))[:NEAREST]
+    sections, late = _sections(fitting, boards), [choice for choice in judged if choice.obstacles]
+    nearest = [] if fitting else sorted(late, key=lambda c: (not c.offer.local, _ms(c)))[:NEAREST]
     faster: list[Choice] = []
     if not fitting and int8 is not None:
-        native = [c.offer for c in late if c.offer.shape and c.offer.shape.native]
+        native = [c.offer for c in nearest if c.offer.shape and c.offer.shape.native]
         faster = [c for c in _all_judged(native, needs, boards, int8) if not c.obstacles]
     return Recommendation(
         needs,
-        _sections(fitting, boards),
+        sections,
         tuple(undecided),
-        () if fitting else tuple(late),
+        tuple(nearest),
+        _better(sections, [choice for choice in late if 10 * (choice.documents_max or 0) >= needs.documents], boards),
         tuple(faster),
         tuple(sorted(reasons.items(), key=lambda item: -item[1])),
     )
@@ -189,7 +194,7 @@ class _Clock:
             note = f"measured with {timing.documents} documents: {note}"
         if other:
             how, note = "estimated", f"{ratio:.1f} times the operations of {other}, which was measured: {note}"
-        return Latency(ms, how, note, spread=timing.spread)
+        return Latency(ms, how, note, share=timing.share)
 
 
 def _quoted(offer: Offer) -> Latency:
@@ -229,6 +234,16 @@ def _sections(choices: Sequence[Choice], boards: tuple[Board, ...]) -> tuple[Sec
     if unknown := [choice for choice in left if not choice.quality]:
         sections.append(Section(None, tuple(sorted(unknown, key=_ms))))
     return tuple(sections)
+
+
+def _better(sections: Sequence[Section], late: Sequence[Choice], boards: tuple[Board, ...]) -> tuple[Choice, ...]:
+    """Late choices above the best that fits on the first board; all that are on it, where that best is not."""
+    if not sections:
+        return ()
+    best = sections[0].choices[0].quality[:1] if sections[0].board is boards[0] else ()
+    least = best[0].value if best else 0.0
+    on_board = [c for c in late if c.quality and c.quality[0].board is boards[0] and c.quality[0].value > least]
+    return tuple(sorted(on_board, key=lambda choice: -choice.quality[0].value)[:NEAREST])
 
 
 def _ms(choice: Choice) -> float:

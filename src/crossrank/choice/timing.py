@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,6 +19,7 @@ from crossrank.engine.scorer import Scorer
 from crossrank.engine.trial import open_trial
 from crossrank.errors import CrossrankError
 from crossrank.evaluate.precision import shipped_probes
+from crossrank.machine import usable_cores
 
 FEW = 4  # documents that tell how long more would take
 RUN_S = 1.0  # a run that would take longer is made with fewer documents
@@ -33,7 +35,7 @@ class Timing:
 
     Attributes:
         seconds: the fastest run: whatever else the machine does can only add to it.
-        spread: the slowest run over the fastest; far above 1 on a busy machine.
+        share: of its cores' time, how much it had in that run; well below 1 where other work had the rest.
         documents: how many it had.
         tokens: of each document.
         runs: how many were timed.
@@ -42,7 +44,7 @@ class Timing:
     """
 
     seconds: float
-    spread: float
+    share: float
     documents: int
     tokens: int
     runs: int
@@ -66,6 +68,7 @@ class Timings:
         again: measure all anew.
         opener: makes a scorer of a shape.
         clock: in seconds.
+        cpu: seconds of cores that this process had.
     """
 
     def __init__(
@@ -76,10 +79,11 @@ class Timings:
         again: bool = False,
         opener: Callable[..., Scorer] = open_trial,
         clock: Callable[[], float] = time.perf_counter,
+        cpu: Callable[[], float] = time.process_time,
     ) -> None:
         # The family's code is ours, so nothing is unverified about how long it takes.
         self._config = replace(config, cache=None, self_test=False, allow_unverified=True)
-        self._kept, self._again, self._opener, self._clock = kept, again, opener, clock
+        self._kept, self._again, self._opener, self._clocks = kept, again, opener, (clock, cpu)
         self._fresh: set[str] = set()
 
     def of(self, shape: Shape, documents: int, tokens: int, max_length: int) -> Timing | Untimed:
@@ -103,7 +107,7 @@ class Timings:
             scorer = self._opener(shape, self._config, max_length=length)
         except CrossrankError as exc:  # an extra is missing, the processor lacks the precision
             return Untimed(str(exc))
-        timing = measured(scorer, documents, tokens, self._clock)
+        timing = measured(scorer, documents, tokens, *self._clocks)
         self._kept.put(key, timing)
         self._fresh.add(key)
         return timing
@@ -116,31 +120,39 @@ def _known(entry: dict[str, Any] | None) -> Timing | None:
         return None
 
 
-def measured(scorer: Scorer, documents: int, tokens: int, clock: Callable[[], float]) -> Timing:
+def measured(
+    scorer: Scorer, documents: int, tokens: int, clock: Callable[[], float], cpu: Callable[[], float]
+) -> Timing:
     """Timed after a warm-up, with all documents where a run takes a second or less, else with fewer."""
     texts = list(islice(_texts(scorer, tokens), documents))
-    few = texts[:FEW]
-    _seconds(scorer, few, clock)  # warm-up
+    run, few = partial(_run, scorer, clock=clock, cpu=cpu), texts[:FEW]
+    run(few)  # warm-up
     begun = clock()
-    each = min(_seconds(scorer, few, clock) for _ in range(2)) / len(few)
+    first = min(run(few), run(few))
+    each = first[0] / len(few)
     count = documents if each * documents <= RUN_S else max(len(few), int(RUN_S / each))
-    seconds = [each * count] if count == len(few) else []
-    while len(seconds) < REPEATS and (not seconds or clock() - begun < REPEATS_S):
-        seconds.append(_seconds(scorer, texts[:count], clock))
+    runs = [first] if count == len(few) else []
+    while len(runs) < REPEATS and (not runs or clock() - begun < REPEATS_S):
+        runs.append(run(texts[:count]))
     facts = scorer.backend.facts
     threads = f", {facts.threads} threads" if facts.threads else ""
     where = facts.detail if facts.backend == "native" else facts.device
     engine = f"{facts.backend} {where}, {facts.precision}{threads}"
     date = datetime.now(UTC).date().isoformat()
-    fastest = min(seconds)
-    return Timing(fastest, max(seconds) / fastest, count, tokens, len(seconds), engine, date)
+    seconds, busy = min(runs)
+    cores = min(facts.threads, usable_cores()) if facts.threads and facts.device == "cpu" else 0
+    share = min(1.0, busy / (seconds * cores)) if cores and seconds else 1.0  # a GPU's time is not the cores'
+    return Timing(seconds, share, count, tokens, len(runs), engine, date)
 
 
-def _seconds(scorer: Scorer, texts: Sequence[str], clock: Callable[[], float]) -> float:
+def _run(
+    scorer: Scorer, texts: Sequence[str], *, clock: Callable[[], float], cpu: Callable[[], float]
+) -> tuple[float, float]:
+    """Seconds of one run, and those that cores worked for it."""
     pairs = [Pair("how do I reset my password", text) for text in texts]
-    started = clock()
+    started, idle = clock(), cpu()
     scorer.score(pairs)
-    return clock() - started
+    return clock() - started, cpu() - idle
 
 
 def _texts(scorer: Scorer, tokens: int) -> Iterator[str]:

@@ -22,7 +22,7 @@ Examples:
   crossrank models --recommend --latency-ms 500 --local --commercial --json
 """
 HEADINGS = ("#", "model", "quality", "ms", "found by", "fits up to", "languages", "tokens", "licence", "texts")
-BUSY = 1.5  # times the fastest run
+BUSY = 0.6  # of the cores' time that a measurement had
 EXPENDABLE = ("licence", "tokens", "languages", "texts", "fits up to")
 
 
@@ -93,6 +93,8 @@ def print_recommendation(found: Recommendation) -> None:
             click.echo(f"Quality is quoted: {board.source}, {board.date}.")
     if not found.sections:
         _print_nothing(found)
+    for choice in found.better:
+        click.echo(f"Better, and too slow: {_named(choice)} {', '.join(choice.obstacles)}{_fewer(choice)}.")
     if found.undecided:
         click.echo("\nPerhaps, as nobody says how long they take: " + ", ".join(map(_named, found.undecided)))
     _print_notes(found)
@@ -114,7 +116,7 @@ def _print_nothing(found: Recommendation) -> None:
         click.echo(f"With --precision int8 {choice.offer.name} fits: {choice.latency.ms:,.0f} ms.")
     for choice in found.nearest:
         if choice.documents_max:
-            click.echo(f"With --documents {choice.documents_max} {choice.offer.name} would fit.")
+            click.echo(f"{choice.offer.name} {', '.join(choice.obstacles)}{_fewer(choice)}.")
 
 
 def _print_notes(found: Recommendation) -> None:
@@ -126,17 +128,22 @@ def _print_notes(found: Recommendation) -> None:
     for choice in shown:
         if choice.latency.how != "measured":
             click.echo(f"{choice.offer.name}: {choice.latency.how}; {choice.latency.note}.")
-    if (spread := max((choice.latency.spread for choice in shown), default=1.0)) > BUSY:
+    if (share := min((choice.latency.share for choice in shown), default=1.0)) < BUSY:
         click.echo(
-            f"The machine was busy: runs differed up to {spread:.1f} times; the fastest counts. --again measures anew."
+            f"The machine was busy: a measurement had {share:.0%} of its cores' time. On a quiet machine it would be "
+            "faster; --again measures anew."
         )
 
 
 def _named(choice: Choice) -> str:
     known = [f"{one.value:g} on {one.board.name}" for one in choice.quality[:1]]
-    if choice.latency.ms is not None:
-        known.append(f"{_ms(choice.latency.ms, at_least=choice.latency.at_least)} ms quoted")
+    if choice.latency.ms is not None and choice.latency.how == "quoted":
+        known.append(f"{_ms(choice.latency.ms, at_least=choice.latency.at_least)} ms {choice.latency.how}")
     return choice.offer.name + (f" ({', '.join(known)})" if known else "")
+
+
+def _fewer(choice: Choice) -> str:
+    return f"; fits with --documents {choice.documents_max}" if choice.documents_max else ""
 
 
 def _table(choices: tuple[Choice, ...]) -> None:
@@ -183,6 +190,7 @@ def as_document(found: Recommendation) -> dict[str, Any]:
         ],
         "undecided": [_document(choice) for choice in found.undecided],
         "nearest": [_document(choice) for choice in found.nearest],
+        "better_and_too_slow": [_document(choice) for choice in found.better],
         "fits_with_int8": [_document(choice) for choice in found.faster],
         "left_out": dict(found.excluded),
     }
@@ -209,7 +217,7 @@ def _document(choice: Choice) -> dict[str, Any]:
             "how": latency.how,
             "note": latency.note,
             "at_least": latency.at_least,
-            "spread": latency.spread,
+            "share_of_cores": latency.share,
         },
         "obstacles": list(choice.obstacles),
         "documents_max": choice.documents_max,
