@@ -205,13 +205,18 @@ def test_a_slow_shape_is_timed_with_fewer_documents(tmp_path: Path) -> None:
 
 
 def test_a_busy_machine_is_noticed() -> None:
-    """By the share of its cores' time that a run had: here a tenth."""
+    """By the share of its cores' time that a run had, here a tenth; then CPU time says more than the clock."""
     ticks, worked = iter(range(1_000)), iter(tick / 10 for tick in range(1_000))
     config = OpenConfig(device="cpu", precision="fp32", threads=1)
     timings = Timings(config, Kept(None), clock=lambda: next(ticks) / 100, cpu=lambda: next(worked) / 100)
     timing = timings.of(SMALL, 6, 16, 512)
     assert isinstance(timing, Timing)
     assert timing.share == pytest.approx(0.1, rel=0.6)
+    offer = replace(next(offer for offer in offers() if offer.local), shape=SMALL)
+    found = recommend(Needs(documents=6, tokens=16), timings, among=[offer]).sections[0].choices[0].latency
+    assert found.how == "estimated"
+    assert found.ms == pytest.approx(1000 * timing.seconds * timing.share)
+    assert "on the clock" in found.note
 
 
 def test_files_that_cannot_be_read_or_written_are_no_failure(tmp_path: Path) -> None:

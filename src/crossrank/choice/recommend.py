@@ -15,6 +15,7 @@ from crossrank.choice.timing import Timing, Timings
 
 How = Literal["measured", "scaled", "estimated", "quoted", "unknown"]
 NEAREST = 3  # that are looked at again where nothing fits
+BUSY = 0.6  # of its cores' time: with less, the clock says more of other work than of the model
 FAR = 8  # times the limit: what is estimated to take longer is not timed
 
 
@@ -25,7 +26,8 @@ class Latency:
     Attributes:
         ms: None where nothing is known.
         how: "measured" here as it is asked; "scaled" from fewer documents, measured here; "estimated" from another
-            shape, by what both compute; "quoted" from somebody else's setting, as it stands there.
+            shape, by what both compute, or from CPU time where the machine was busy; "quoted" from somebody else's
+            setting, as it stands there.
         note: the engine and the date, or the source and the setting.
         at_least: whether it is known to be so long or longer only.
         share: of what was measured, the share of its cores' time that it had.
@@ -192,6 +194,9 @@ class _Clock:
         note = f"{timing.engine}; {timing.date}"
         if how == "scaled":
             note = f"measured with {timing.documents} documents: {note}"
+        if timing.share < BUSY:
+            how, note = "estimated", f"by CPU time, as other work had the cores ({ms:,.0f} ms on the clock): {note}"
+            ms *= timing.share
         if other:
             how, note = "estimated", f"{ratio:.1f} times the operations of {other}, which was measured: {note}"
         return Latency(ms, how, note, share=timing.share)

@@ -8,7 +8,7 @@ import click
 
 from crossrank.choice.kept import here
 from crossrank.choice.needs import Needs
-from crossrank.choice.recommend import Choice, Recommendation, recommend
+from crossrank.choice.recommend import BUSY, Choice, Recommendation, recommend
 from crossrank.choice.timing import Timings
 from crossrank.cli.facts import print_columns
 from crossrank.cli.progress import waiting
@@ -22,7 +22,6 @@ Examples:
   crossrank models --recommend --latency-ms 500 --local --commercial --json
 """
 HEADINGS = ("#", "model", "quality", "ms", "found by", "fits up to", "languages", "tokens", "licence", "texts")
-BUSY = 0.6  # of the cores' time that a measurement had
 EXPENDABLE = ("licence", "tokens", "languages", "texts", "fits up to")
 
 
@@ -130,8 +129,8 @@ def _print_notes(found: Recommendation) -> None:
             click.echo(f"{choice.offer.name}: {choice.latency.how}; {choice.latency.note}.")
     if (share := min((choice.latency.share for choice in shown), default=1.0)) < BUSY:
         click.echo(
-            f"The machine was busy: a measurement had {share:.0%} of its cores' time. On a quiet machine it would be "
-            "faster; --again measures anew."
+            f"The machine was busy: a measurement had {share:.0%} of its cores' time. "
+            "--again measures anew, better when it is quiet."
         )
 
 
