@@ -115,7 +115,8 @@ def test_a_detector_that_fails_is_no_failure(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_multilingual_model_and_an_unknown_one_have_no_guard(tmp_path: Path) -> None:
-    """Only languages that are listed can be missed."""
+    """Only one language or two, and known, can be missed."""
+    assert guard_of("cross-encoder/mmarco-mMiniLMv2-L12-H384-v1", tmp_path) is None
     assert guard_of("BAAI/bge-reranker-v2-m3", tmp_path) is None
     assert guard_of("somebody/unknown", tmp_path) is None
 

@@ -111,8 +111,8 @@ APIS = (
     _api("voyage:rerank-2.5", "many", 32_000),
     _api("voyage:rerank-2.5-lite", "many", 32_000),
     _api("jina:jina-reranker-v3", "93 languages", 131_072),
-    _api("jina:jina-reranker-m0", "many", 10_240),
-    _api("jina:jina-reranker-v2-base-multilingual", "100+ languages", 1_024, "tables (its card, TableSearch)"),
+    _api("jina:jina-reranker-m0", "29 languages", 10_240),
+    _api("jina:jina-reranker-v2-base-multilingual", "108 languages", 1_024, "tables (its card, TableSearch)"),
 )
 
 

@@ -21,8 +21,20 @@ Examples:
   crossrank models --recommend --latency-ms 50 --documents 100 --language de --cpu
   crossrank models --recommend --latency-ms 500 --local --commercial --json
 """
-HEADINGS = ("#", "model", "quality", "ms", "found by", "fits up to", "languages", "tokens", "licence", "texts")
-EXPENDABLE = ("licence", "tokens", "languages", "texts", "fits up to")
+HEADINGS = (
+    "#",
+    "model",
+    "quality",
+    "ms",
+    "found by",
+    "fits up to",
+    "languages",
+    "tokens",
+    "objects",
+    "licence",
+    "texts",
+)
+EXPENDABLE = ("objects", "licence", "tokens", "languages", "texts", "fits up to")
 
 
 @click.command("recommend", epilog=EXAMPLES)
@@ -163,6 +175,7 @@ def _cells(place: int, choice: Choice) -> tuple[str, ...]:
         most,
         offer.languages,
         f"{offer.max_length:,}",
+        "documented" if offer.structured else "as text",
         licence,
         "stay here" if offer.local else "go to the vendor",
     )

@@ -25,6 +25,7 @@ log = logging.getLogger("crossrank")
 
 VARIABLE = "CROSSRANK_LANGUAGE_GUARD"
 OFF = ("0", "off", "false", "no")
+LANGUAGES_MAX = 2  # what learned more reads others too, if less well
 PER_CALL = 4  # texts that are looked at
 TEXTS_MAX = 32  # after which nothing more is looked at
 DOUBTFUL = 3  # texts that are worth the detector
@@ -41,12 +42,12 @@ Identify = Callable[[str], tuple[str, float]]  # a text's ISO 639-1 code, and ho
 
 
 def guard_of(name: str, folder: Path) -> "LanguageGuard | None":
-    """The guard of a model whose languages are known and listed; None where there is nothing to guard, or it is off."""
+    """The guard of a model that is known to be meant for one language or two; None for all others, and where it is off."""
     if os.environ.get(VARIABLE, "").strip().lower() in OFF or find_spec("py3langid") is None:
         return None
     known = known_languages(name)
     languages = card_languages(folder) if known is None else known
-    return LanguageGuard(name, languages) if languages else None
+    return LanguageGuard(name, languages) if 0 < len(languages) <= LANGUAGES_MAX else None
 
 
 class LanguageGuard:
@@ -89,6 +90,8 @@ class LanguageGuard:
         except Exception as exc:  # noqa: BLE001 - whatever a detector raises, scores are not its business
             log.info("the language of texts could not be told (%s: %s)", type(exc).__name__, exc)
             return
+        finally:
+            self._doubtful = []  # nobody's texts stay
         if 2 * foreign.total() > len(told) and _turn(self._name).acquire(blocking=False):
             code = foreign.most_common(1)[0][0]
             log.warning(
