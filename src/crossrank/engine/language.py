@@ -42,7 +42,7 @@ Identify = Callable[[str], tuple[str, float]]  # a text's ISO 639-1 code, and ho
 
 
 def guard_of(name: str, folder: Path) -> "LanguageGuard | None":
-    """The guard of a model that is known to be meant for one language or two; None for all others, and where it is off."""
+    """The guard of a model that is known to be for one language or two; None for all others, and where it is off."""
     if os.environ.get(VARIABLE, "").strip().lower() in OFF or find_spec("py3langid") is None:
         return None
     known = known_languages(name)
