@@ -136,7 +136,6 @@ NAV: Sequence[tuple[str, Sequence[Entry]]] = (
 AWAITED = frozenset(
     {
         "benchmarks.md",
-        "choosing.md",
         "cluster.md",
         "releasing.md",
         "reporting.md",
