@@ -1,11 +1,11 @@
 #include "archive.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <new>
-#include <random>
 #include <stdexcept>
 
 #ifndef _WIN32
@@ -112,7 +112,9 @@ void Archive::finish() const {
 
 bool Archive::save(const std::string& path) const {
     if (mapped()) return false;
-    const std::string part = path + "." + std::to_string(std::random_device()()) + ".part";
+    // Whoever takes the same name at the same nanosecond finds it taken, and keeps nothing.
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    const std::string part = path + "." + std::to_string(now) + ".part";
     std::FILE* file = std::fopen(part.c_str(), "wbx");
     if (!file) return false;
     Header header{};

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from crossrank.checkpoint.source import WANTED
-from crossrank.machine import cache_folder
+from crossrank.machine import cache_folder, make_private
 
 log = logging.getLogger("crossrank")
 
@@ -34,7 +34,7 @@ def packed_file(folder: Path, engine: Path, isa: str, precision: str) -> str:
     kept = caches / "packed"
     try:
         name = _name(folder, engine, isa, precision)
-        kept.mkdir(parents=True, exist_ok=True)
+        make_private(kept)
         file = kept / f"{name}.weights"
         if file.exists():
             os.utime(file)

@@ -4,6 +4,7 @@ It knows one table; not models or texts. Keys are hashes and records carry a che
 file, what comes out of it is what was put in, or nothing.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -151,6 +152,8 @@ def _check(file: Path) -> None:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
+    with suppress(OSError):  # SQLite says better what is wrong; its log gets the permissions of the file
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, file)
