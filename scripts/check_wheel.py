@@ -1,6 +1,6 @@
 """Checks that a wheel holds what it should and no more, and is no larger than it may be; needs Python alone.
 
-`check_wheel.py WHEEL ...` opens wheels; `check_wheel.py --installed` looks at the installed package (inside cibuildwheel).
+`check_wheel.py WHEEL ...` opens wheels; `check_wheel.py --installed` looks at the package beside this interpreter.
 """
 
 import re
@@ -12,7 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MB = 1_000_000
-WHEEL_MAX, ENGINE_MAX, CODE_MAX = 46 * MB, 3 * MB, 3 * MB  # bytes: the file; the compiled module; all but it and the model
+WHEEL_MAX, ENGINE_MAX, CODE_MAX = (
+    46 * MB,
+    3 * MB,
+    3 * MB,
+)  # bytes: the file; the compiled module; all but it and the model
 ENGINE = re.compile(r"crossrank/_native\.[^/]*(so|pyd)")
 BESIDE = re.compile(r"crossrank-[^/]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/.+|sboms/.+)")
 MODEL = "crossrank/models/"

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crossrank.backends.onnx_graph import read_graph
-from crossrank.checkpoint import settings as limits
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.checkpoint.weights import load_weights
@@ -21,7 +21,6 @@ from crossrank.errors import CheckpointError, CrossrankError
 
 LENGTH_MAX = 2_000  # characters of a message: what a stranger wrote is not repeated at length
 FAMILIES = ("bert", "modernbert", "deberta-v2", "qwen3", "jina-bert")
-pytestmark = pytest.mark.property
 slow_to_make = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 ODD = [0, -1, 1, 2**31, 2**63, 10**400, 1e308, float("inf"), float("-inf"), float("nan"), True, None, "", "x" * 5_000]
@@ -57,16 +56,30 @@ def changed(content: Any, draw: Callable[..., Any], where: list[tuple[Any, ...]]
     return content
 
 
-def opened(folder: Path) -> None:
-    """All that reads a checkpoint; anything but an error of ours, with a message of some length, fails the test."""
+@contextmanager
+def refusals() -> Iterator[None]:
+    """An error of ours is allowed, with a message of some length."""
+    said = ""
     try:
-        profile = read_profile(folder, "a/model", classes=True)
-        tokenizer = load_tokenizer(folder, profile)
-        read_template(tokenizer, profile)
-        if not profile.family.foreign:  # which is opened by transformers
-            load_weights(folder, profile)
+        yield
     except CrossrankError as exc:
-        assert len(str(exc)) < LENGTH_MAX, str(exc)[:300]
+        said = str(exc)
+    assert len(said) < LENGTH_MAX, said[:300]
+
+
+def raise_opened(folder: Path) -> None:
+    """All that reads a checkpoint."""
+    profile = read_profile(folder, "a/model", classes=True)
+    tokenizer = load_tokenizer(folder, profile)
+    read_template(tokenizer, profile)
+    if not profile.family.foreign:  # which is opened by transformers
+        load_weights(folder, profile)
+
+
+def opened(folder: Path) -> None:
+    """The same; anything but an error of ours fails the test."""
+    with refusals():
+        raise_opened(folder)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +88,7 @@ def models(checkpoint: Callable[..., Path]) -> dict[str, Path]:
     return {family: checkpoint(family) for family in FAMILIES}
 
 
+@pytest.mark.property
 @slow_to_make
 @given(data=st.data())
 def test_any_configuration_is_a_model_or_an_error(
@@ -105,6 +119,7 @@ BESIDE: dict[str, Any] = {
 }
 
 
+@pytest.mark.property
 @slow_to_make
 @given(data=st.data())
 def test_any_header_of_weights_is_read_or_refused(
@@ -122,6 +137,7 @@ def test_any_header_of_weights_is_read_or_refused(
     opened(folder)
 
 
+@pytest.mark.property
 @slow_to_make
 @given(data=st.data())
 def test_any_tokenizer_is_read_or_refused(
@@ -135,12 +151,88 @@ def test_any_tokenizer_is_read_or_refused(
     opened(folder)
 
 
+@pytest.mark.property
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_no_onnx_graph_or_one(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The reader of protobufs stops at the end of the file."""
     file = tmp_path_factory.mktemp("onnx") / "model.onnx"
     file.write_bytes(content)
-    try:
+    with refusals():
         read_graph(file)
-    except CrossrankError as exc:
-        assert len(str(exc)) < LENGTH_MAX
+
+
+BOMBS = {
+    "a number of a million digits": b'{"hidden_size": ' + b"9" * 1_000_000 + b"}",
+    "a hundred thousand lists in each other": b'{"hidden_size": ' + b"[" * 100_000,
+    "no text": b"\xff\xfe{}",
+    "half a surrogate": b'{"model_type": "\\ud800"}',
+    "an empty file": b"",
+    "a key that comes twice": b'{"hidden_size": 1, "hidden_size": 24}',
+}
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "modules.json"])
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_bombs_of_json(bomb: bytes, name: str, models: dict[str, Path], tmp_path: Path) -> None:
+    """What would fill the memory or the stack of a careless reader."""
+    folder = shutil.copytree(models["bert"], tmp_path / "model")
+    (folder / name).write_bytes(bomb)
+    opened(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("target", ["/dev/zero", "/proc/self/mem", "pipe", "."])
+def test_links_to_what_has_no_end(target: str, name: str, models: dict[str, Path], tmp_path: Path) -> None:
+    """A file that is a link to a device, a pipe nobody writes to, or a folder is not read."""
+    folder = shutil.copytree(models["bert"], tmp_path / "model")
+    if target == "pipe":
+        os.mkfifo(tmp_path / "pipe")
+        target = str(tmp_path / "pipe")
+    (folder / name).unlink()
+    (folder / name).symlink_to(target)
+    with pytest.raises(CrossrankError):
+        raise_opened(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_of_settings_has_a_largest_size(name: str, models: dict[str, Path], tmp_path: Path) -> None:
+    """One of a terabyte (of nothing) is refused without being read."""
+    folder = shutil.copytree(models["bert"], tmp_path / "model")
+    os.truncate(folder / name, 1 << 40)
+    with pytest.raises(CheckpointError, match="are read"):
+        raise_opened(folder)
+
+
+@pytest.mark.parametrize("path", ["..", "../bert", "/etc", "a/b", "1_Dense/../.."])
+def test_no_module_lies_outside_of_its_model(path: str, models: dict[str, Path], tmp_path: Path) -> None:
+    """modules.json names folders beside it, and nothing else."""
+    folder = shutil.copytree(models["bert"], tmp_path / "model")
+    modules = json.loads(json.dumps(BESIDE["modules.json"]))
+    modules[2]["path"] = modules[1]["path"] = path
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match="no folder's name"):
+        raise_opened(folder)
+
+
+def test_no_shard_lies_outside_of_its_model(models: dict[str, Path], tmp_path: Path) -> None:
+    """Of what the index of weights says only the last part is taken."""
+    folder = shutil.copytree(models["bert"], tmp_path / "model")
+    (folder / "model.safetensors").rename(tmp_path / "outside.safetensors")
+    content = {"weight_map": {"a": "../outside.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"lacks the weight files outside\.safetensors"):
+        raise_opened(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b"])
+def test_no_weights_of_an_onnx_file_lie_outside(name: str, tmp_path: Path) -> None:
+    """A graph may keep its weights in files beside it; another place is not followed, whether it is there or not."""
+
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    entry = field(1, b"location") + field(2, name.encode())
+    graph = field(1, field(4, b"MatMul")) + field(5, field(13, entry))
+    (tmp_path / "model.onnx").write_bytes(field(7, graph))
+    with pytest.raises(CheckpointError, match="outside of its folder"):
+        read_graph(tmp_path / "model.onnx")

@@ -70,7 +70,7 @@ class SqliteCache:
         with self._opened() as connection:
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 asked = keys[start : start + KEYS_AT_ONCE]
-                places = ",".join("?" * len(asked))
+                places = ",".join("?" * len(asked))  # nothing but question marks
                 rows = connection.execute(f"SELECT key, record FROM scores WHERE key IN ({places})", asked)  # noqa: S608
                 for key, record in rows:
                     if sound := unpack(key, record):
