@@ -16,7 +16,7 @@ SHORT = 3  # letters of a word that is taken for an abbreviation
 SPACED_ENDS = ".!?…؟۔܀܁܂।॥။፧።៕։՜՞᠃᠉⁇⁈⁉‼‽᙮"  # ends one where white space follows
 WIDE_ENDS = "。！？｡．"  # ends one whatever follows
 CLOSING = "\"'”’»›)]}」』】）〉》〕"
-# NOTE: possessive, and a run that ends nothing is taken too (`glued`): each character is looked at once, whatever comes.
+# NOTE: possessive, and a run that ends nothing is taken too (`glued`): a character is looked at once, whatever comes.
 SENTENCE = re.compile(
     rf"[{re.escape(WIDE_ENDS)}]++[{re.escape(CLOSING)}]*+"
     rf"|(?P<glued>[{SPACED_ENDS}]++[{re.escape(CLOSING)}]*+(?!\s))|[{SPACED_ENDS}]++[{re.escape(CLOSING)}]*+|\n"
