@@ -139,9 +139,6 @@ AWAITED = frozenset(
         "choosing.md",
         "cluster.md",
         "devices.md",
-        "releasing.md",
-        "reporting.md",
         "scale.md",
-        "security.md",
     }
 )
