@@ -175,7 +175,7 @@ def read_profile(
         raise CheckpointError(
             f"config.json of {name!r} lacks {exc}; the checkpoint is incomplete. Download or export the model again."
         ) from exc
-    except (TypeError, ValueError, AttributeError) as exc:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as exc:
         if isinstance(exc, CrossrankError):
             raise
         raise CheckpointError(
