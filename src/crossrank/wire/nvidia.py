@@ -69,6 +69,7 @@ NVIDIA = Dialect(
     calls=frozenset({"model", "truncate"}),
     answers=frozenset({"tokens"}),
     model_required=True,
+    logits=True,
     call_shape=_Call,
     answer_shape=_Answer,
 )
