@@ -16,6 +16,7 @@ import exactness
 import footprint
 import integrations
 import prompt
+import replicas
 import sets
 import shapes
 import speed
@@ -26,7 +27,7 @@ from crossrank.bench.result import write_result
 from measured import Line, Measured
 
 Measure = Callable[[Path], Measured]
-NEED_DATA = ("speed", "concurrency", "peers", "exactness", "sets")
+NEED_DATA = ("speed", "concurrency", "peers", "replicas", "exactness", "sets")
 
 
 def _lines(measure: Callable[[Path], Iterable[Line]]) -> Measure:
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, tuple[str, str, Measure]] = {
     "concurrency": ("Many callers", "time / ours, or target", _lines(concurrency.measure)),
     "integrations": ("Frameworks and search", "target", _lines(lambda _: integrations.measure())),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
+    "replicas": ("Replicas", "time / one model's, or target", _lines(replicas.measure)),
     "shapes": ("Models by shape", "", lambda _: shapes.measure()),
     "caching": ("Caches", "target", _lines(lambda _: caching.measure())),
     "prompt": ("Prompts", "target", _lines(lambda _: prompt.measure())),

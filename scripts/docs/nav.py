@@ -138,7 +138,6 @@ AWAITED = frozenset(
         "benchmarks.md",
         "choosing.md",
         "cluster.md",
-        "devices.md",
         "releasing.md",
         "reporting.md",
         "scale.md",
