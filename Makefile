@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat docs demo test check package audit bench soak reproduce-mini verify-models clean system system-tests
+.PHONY: compat docs demo test check package audit bench measured soak reproduce-mini verify-models clean system system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -17,7 +17,7 @@ demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with t
 test: $(VENV)/test.stamp $(SDKS)  ## set up, then all tests with coverage
 	$(PY) -m pytest --cov --cov-report=term
 
-check: $(VENV)/check.stamp     ## format, lint, types, import contracts, security lint, size budget
+check: $(VENV)/check.stamp     ## format, lint, types, import contracts, security lint, size budget, README's figures
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -25,6 +25,7 @@ check: $(VENV)/check.stamp     ## format, lint, types, import contracts, securit
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml src
 	$(VENV)/bin/zizmor --offline --quiet --no-progress .github
 	$(PY) scripts/size_budget.py
+	$(PY) benchmarks/tables.py
 	$(PY) scripts/check_release.py
 
 package: $(VENV)/package.stamp ## what is released, checked and tried, in dist/: source, a wheel for each of PYTHONS, SBOM; PACKAGE=--twice compares two builds
@@ -33,8 +34,11 @@ package: $(VENV)/package.stamp ## what is released, checked and tried, in dist/:
 audit: $(VENV)/package.stamp   ## known vulnerabilities of what is pinned; asks a database over the network
 	$(VENV)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a folder of sets in BEIR layout
+bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA is a folder of sets in BEIR layout
 	$(PY) benchmarks/run.py --data $(DATA)
+
+measured: $(VENV)/test.stamp   ## what depends on the machine of the figures in README and docs, measured and written there
+	$(PY) benchmarks/run.py --data $(DATA) --write startup peers shapes exactness footprint
 
 docs: $(VENV)/docs.stamp       ## the documentation, as build/site; warnings are failures
 	$(PY) scripts/docs

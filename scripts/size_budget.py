@@ -19,7 +19,7 @@ def main() -> int:
         text=True,
         check=True,
     ).stdout.split()
-    sources = [Path(name) for name in tracked if name.endswith((".py", ".cpp", ".h", ".inl"))]
+    sources = [Path(name) for name in tracked if name.endswith((".py", ".cpp", ".h", ".inl", ".js"))]
     lengths = {path: len(path.read_text().splitlines()) for path in sources if path.exists()}
     for path, length in sorted(lengths.items(), key=lambda item: -item[1]):
         if length > WARNING:
