@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat demo test check bench soak reproduce-mini verify-models clean system system-tests
+.PHONY: compat demo test check bench soak reproduce-mini verify-models clean system system-scale system-tests test-scale
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -30,6 +30,9 @@ bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a fold
 reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
 	$(VENV)/bin/crossrank train recipes/crossrank-mini-1.toml --data $(DATA) --resume
 	$(VENV)/bin/crossrank train recipes/crossrank-mini.toml --data $(DATA) --resume
+
+test-scale: $(VENV)/scale.stamp  ## on a cluster of this machine's own: Ray and Spark
+	$(PY) -m pytest -m scale --timeout 900
 
 compat: $(VENV)/test.stamp     ## the integrations' tests with the newest and with the oldest versions that they declare
 	$(PY) -m pytest $(INTEGRATIONS)
@@ -54,6 +57,9 @@ system:
 system-tests:
 	@scripts/system_packages.sh $(PYTHON) tests
 
+system-scale:
+	@scripts/system_packages.sh $(PYTHON) scale
+
 $(VENV)/base.stamp: constraints.txt | system
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) pip
@@ -68,6 +74,10 @@ $(VENV)/run.stamp: $(VENV)/base.stamp pyproject.toml $(NATIVE)
 $(VENV)/test.stamp: $(VENV)/run.stamp | system-tests
 	@echo "Installing what the tests need, torch among it ..."
 	$(PIP) --group test
+	@touch $@
+
+$(VENV)/scale.stamp: $(VENV)/test.stamp | system-scale
+	$(PIP) --group scale
 	@touch $@
 
 .venv-%/made.txt: tests/sdks/%.txt scripts/sdk_env.sh | system

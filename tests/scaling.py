@@ -41,7 +41,7 @@ def own_ray(*, cpus: int = 4) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Callers:
-    """Callers who ask a server the same thing again and again, each on a connection of its own, until they are told to end.
+    """Callers who ask a server the same thing again and again, each on its own connection, until they are told to end.
 
     Attributes:
         answers: what came, in order: milliseconds since the start, and the answer's `model` and best score.
@@ -52,6 +52,7 @@ class Callers:
     path: str
     body: Mapping[str, Any]
     number: int = 4
+    key: str = "none"
     answers: list[tuple[float, str, float]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -78,7 +79,10 @@ class Callers:
 
     def _call(self) -> None:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=CALL_S)
-        body, headers = json.dumps(self.body), {"content-type": "application/json"}
+        body, headers = (
+            json.dumps(self.body),
+            {"content-type": "application/json", "authorization": f"Bearer {self.key}"},
+        )
         started = time.monotonic()
         while not self._ended.is_set():
             try:

@@ -38,7 +38,9 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("serve", epilog=EXAMPLES)
 @click.option("--config", metavar="FILE", envvar=CONFIG, help=f"Settings in TOML, named as the flags are. [{CONFIG}]")
 @click.option("--ray", is_flag=True, help="Serve on Ray: --workers replicas, started on all nodes (docs/scale.md).")
-@click.option("--address", metavar="ADDRESS", help="Ray's cluster, such as head:6379 or auto; else one of this machine.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Ray's cluster, such as head:6379 or auto; else one of this machine."
+)
 @click.option("--workers-max", type=click.IntRange(1), metavar="N", help="With --ray: up to N replicas as calls wait.")
 @_with_settings
 def command(config: str | None, *, ray: bool, address: str | None, workers_max: int | None, **given: Any) -> int:

@@ -38,7 +38,7 @@ class Replica:
         ModelError: the first model cannot be opened.
     """
 
-    async def __init__(self, told: Mapping[str, Any], version: str) -> None:
+    async def __init__(self, told: Mapping[str, Any], version: str) -> None:  # type: ignore[misc]  # Serve awaits it
         if version != __version__:
             raise UsageError(
                 f"crossrank {version} deploys to a machine that has crossrank {__version__}; install the same on both"
@@ -53,7 +53,7 @@ class Replica:
             await _open_first(self._app)
         self._publishing = asyncio.create_task(_publish(self._app))
 
-    def __serve_build_asgi_app__(self) -> "App":  # noqa: PLW3201 - the name is Serve's
+    def __serve_build_asgi_app__(self) -> "App":
         """What answers requests; its lifespan ends with the replica."""
         return self._app
 

@@ -1,8 +1,8 @@
 """How many replicas there should be, by how long calls wait for them.
 
-Serve's own measure counts calls; ten documents and ten thousand are one call each. It knows seconds and numbers of
-replicas; Serve bounds and delays what comes of it (`min_replicas`, `max_replicas`, `upscale_delay_s` ...), and loads this
-file by itself: it must import nothing of crossrank.
+Serve's own measure counts calls; ten documents and ten thousand are one call each. Serve bounds and delays what comes
+of it (`min_replicas`, `max_replicas`, `upscale_delay_s` ...), and loads this file by itself: it must import nothing of
+crossrank. It knows seconds and numbers of replicas.
 """
 
 from typing import TYPE_CHECKING, Any

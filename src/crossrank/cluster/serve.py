@@ -5,6 +5,7 @@ settings and Serve's options; not what is served.
 """
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -68,12 +69,14 @@ def serve_on_ray(
     with _cluster(address):
         from ray import serve
 
+        there = serve.status().proxies  # of a Serve that runs already, and keeps its own address
         try:
             serve.start(proxy_location="EveryNode", http_options=_http_options(settings))
             serve.run(bound, name=NAME, route_prefix="/")
         except (RuntimeError, ValueError) as exc:
-            raise CrossrankError(f"Ray Serve could not start the server: {_last_line(exc)}") from exc
-        told(f"{'https' if settings.ssl_certfile else 'http'}://{settings.host}:{settings.port}")
+            raise CrossrankError(f"Ray Serve could not start the server: {_why(exc)}") from exc
+        scheme = "https" if settings.ssl_certfile else "http"
+        told("the address of its cluster" if there else f"{scheme}://{settings.host}:{settings.port}")
         _until_signalled()
         serve.delete(NAME)
     return 0
@@ -153,6 +156,16 @@ def _until_signalled() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: arrived.set())
     arrived.wait()
+
+
+def _why(exc: BaseException) -> str:
+    """What a replica failed of, if that is why; Serve itself only says that it did."""
+    from ray import serve
+
+    application = serve.status().applications.get(NAME)
+    told = "" if application is None else "\n".join(found.message for found in application.deployments.values())
+    raised = re.findall(r"^crossrank\.errors\.\w+: (.+)$", told, re.MULTILINE)
+    return str(raised[-1]) if raised else _last_line(exc)
 
 
 def _last_line(exc: BaseException) -> str:

@@ -180,7 +180,9 @@ def settings_of(lines: Mapping[str, Any], source: str) -> Settings:
         UsageError: a value that cannot be taken, a name that there is not; it says `source`, and which.
     """
     known = {item.name: item for item in table()}
-    return Settings(**{name: _checked(known[name], value, where) for where, name, value in _named(lines, source, known)})
+    return Settings(
+        **{name: _checked(known[name], value, where) for where, name, value in _named(lines, source, known)}
+    )
 
 
 def _said(
@@ -196,9 +198,7 @@ def _said(
         yield flag(name), name, value
 
 
-def _named(
-    lines: Mapping[str, Any], source: str, known: Mapping[str, "Field[Any]"]
-) -> Iterator[tuple[str, str, Any]]:
+def _named(lines: Mapping[str, Any], source: str, known: Mapping[str, "Field[Any]"]) -> Iterator[tuple[str, str, Any]]:
     """Where each line's value is from, of which setting it is, and the value."""
     for name, value in lines.items():
         if name not in known:
