@@ -154,6 +154,9 @@ def test_the_config_file_runs_and_adds_replicas_as_calls_wait(
     port: int, checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
     """deploy/ray/serve.yaml, with a key's file that is there and shorter delays; calls without the key are refused."""
+    from ray import serve
+
+    serve.delete(NAME)  # of another test: its replicas would be kept for a while
     config = yaml.safe_load((ROOT / "deploy" / "ray" / "serve.yaml").read_text())
     (tmp_path / "keys").write_text("secret name=test\n")
     [app] = config["applications"]
@@ -181,8 +184,8 @@ def test_the_command_serves_on_a_cluster_until_it_is_told_to_end(port: int, chec
     process = subprocess.Popen(
         [*command, "--model", f"cli={checkpoint('bert')}"], stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
+    assert process.stderr is not None
     try:
-        assert process.stderr is not None
         said = next(line for line in process.stderr if line.startswith("crossrank"))
         assert said == "crossrank serves at the address of its cluster (stop with Ctrl-C)\n"
         assert json.loads(ask(port, "/v2/rerank", BODY))["model"] == "cli"
@@ -192,6 +195,7 @@ def test_the_command_serves_on_a_cluster_until_it_is_told_to_end(port: int, chec
     finally:
         process.kill()
         process.wait()
+        process.stderr.close()
     assert serve.status().applications == {}
 
 
