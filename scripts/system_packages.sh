@@ -36,3 +36,6 @@ fi
 if [ "${2:-}" = scale ] && ! command -v java >/dev/null && ! apt default-jre-headless; then
   echo "There is no java: the tests of Spark are skipped." >&2
 fi
+if [ "${2:-}" = tests ] && ! command -v openssl >/dev/null && ! apt openssl; then
+  echo "There is no openssl: the test of the server's TLS is skipped." >&2
+fi

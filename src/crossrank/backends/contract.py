@@ -53,7 +53,7 @@ class Limits:
         tokens_max: in one call.
         rows_max: in one call.
         tokens_hurried: in one call under a deadline that is near.
-        ahead: whether `begin` comes back before the logits are there, so that it pays to begin more meanwhile.
+        ahead: whether `begin` can come back before the logits are there, so that it pays to begin more meanwhile.
     """
 
     tokens_max: int
@@ -91,6 +91,9 @@ class Backend(Protocol):
         """Logits fp32 [rows, labels]; `exact` computes in fp32 whatever the precision."""
         ...
 
-    def begin(self, batch: Batch) -> Pending:
-        """Start a batch and give what waits for its logits; a device of its own works on while the caller goes on."""
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
+        """Start a batch and give what waits for its logits; a device of its own works on while the caller goes on.
+
+        `aside` says that the caller has something to do meanwhile: only then is it worth a thread.
+        """
         ...

@@ -97,7 +97,7 @@ class TorchBackend:
         """Logits fp32 [rows, labels]."""
         return self.begin(batch, exact=exact)()
 
-    def begin(self, batch: Batch, *, exact: bool = False) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False, exact: bool = False) -> Pending:  # noqa: ARG002 - a GPU always is
         """Start a batch; on a GPU it goes on while the caller does something else. The result waits for it."""
         with self._lock:
             logits = torch.cat(self._parts(batch, exact=exact))

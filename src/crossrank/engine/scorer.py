@@ -110,6 +110,7 @@ class Scorer:
         *,
         stop: Callable[[], bool] | None = None,
         hurried: bool = False,
+        aside: bool = False,
     ) -> Begun:
         """Tokenise pairs, all different, and start what their rows need.
 
@@ -118,6 +119,7 @@ class Scorer:
             known: texts that were tokenised before.
             stop: looked at between batches; after it says so, no more are begun.
             hurried: small batches, each waited for before the next, so that `stop` is looked at often.
+            aside: the caller has something to do while the backend is at it.
         """
         started = time.perf_counter()
         encoded = self.encoder.encode(pairs, known or {})
@@ -128,7 +130,7 @@ class Scorer:
         for batch in plan([len(row.ids) for row in rows], self._limits(hurried=hurried)):
             if stop is not None and stop():
                 break
-            pending = self.backend.begin(Batch.of(rows[batch.start : batch.stop]))
+            pending = self.backend.begin(Batch.of(rows[batch.start : batch.stop]), aside=aside and not hurried)
             begun.batches.append((batch, _known(pending()) if hurried else pending))
         begun.run_s = time.perf_counter() - started
         return begun
