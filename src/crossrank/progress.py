@@ -15,9 +15,9 @@ def ranking_bar(queries: object, *, shown: bool | None) -> Any:
     return tqdm(total=total, desc="Ranking", unit="query", disable=disable, delay=AFTER_S if shown is None else 0)
 
 
-def rows_bar(total: int, done: int, *, shown: bool | None) -> Any:
-    """A tqdm bar over rows, with rate and time left, of which `done` were there before; `shown` as above."""
+def rows_bar(*, shown: bool | None) -> Any:
+    """A tqdm bar over rows, whose total is not known yet; `shown` as above."""
     from tqdm.auto import tqdm
 
     disable = None if shown is None else not shown
-    return tqdm(total=total, initial=done, desc="Ranking", unit=" rows", disable=disable, unit_scale=True)
+    return tqdm(desc="Starting", unit=" rows", disable=disable, unit_scale=True)

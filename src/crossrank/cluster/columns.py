@@ -3,6 +3,7 @@
 It knows names and kinds; not files or rows.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -18,6 +19,7 @@ USUAL: Mapping[str, Mapping[str, Sequence[str]]] = MappingProxyType(
         "corpus": {"id": (*IDS, *DOCUMENT_IDS), "text": ("text", "content", "page_content"), "title": ("title",)},
     }
 )
+SURROGATE = re.compile("[\ud800-\udfff]")
 OPTIONAL = ("title",)
 TEXTS = ("text", "title")  # the others are ids: whole numbers are ids too
 ROLES = tuple(f"{table}.{role}" for table, roles in USUAL.items() for role in roles)
@@ -70,7 +72,7 @@ def _check_kind(role: str, name: str, kind: str, *, text: bool, file: str) -> No
 
 
 def id_of(value: object) -> str | None:
-    """An id as text: strings and whole numbers are ids; anything else, and the empty string, is none."""
+    """An id as text: strings of valid Unicode and whole numbers; anything else, and the empty string, is none."""
     if isinstance(value, str):
-        return value or None
+        return value if value and (value.isascii() or not SURROGATE.search(value)) else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -174,4 +174,7 @@ def _brief(value: Any) -> str:
 
 def _shown(entry: Entry) -> dict[str, Any]:
     known = asdict(entry)
-    return {"number": entry.partition.number, **{name: known[name] for name in known if name not in ("job", "partition")}}
+    return {
+        "number": entry.partition.number,
+        **{name: known[name] for name in known if name not in ("job", "partition")},
+    }

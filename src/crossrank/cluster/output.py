@@ -1,11 +1,11 @@
 """The folder that a job writes: `scores/` and `poison/`, a file a partition, and `manifest.json`.
 
-A partition's file of scores holds its manifest entry, so that both appear at once, by one renaming or one put, after its
-side file: what is there is whole, and counts. It knows files and entries; not rankers or clusters.
+A partition's file of scores holds its manifest entry, so that both appear at once, by one renaming or one put, after
+its side file: what is there is whole, and counts. It knows files and entries; not rankers or clusters.
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -107,8 +107,7 @@ def _parquet(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]], metada
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds: Mapping[str, Callable[[], Any]] = {"string": pa.string, "bool": pa.bool_}
-    schema = pa.schema([(name, kinds.get(kind, getattr(pa, kind, None))()) for name, kind in columns.items()])
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
     values = list(zip(*rows, strict=True)) or [()] * len(columns)
     arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
     sink = io.BytesIO()

@@ -1,4 +1,4 @@
-"""One partition through a ranker: its rows are joined with their texts, ranked query by query, and what cannot be is told.
+"""One partition through a ranker: rows are joined with their texts and ranked by query; what cannot be is told.
 
 It knows rows, texts and rankings; not files, formats or clusters.
 """
@@ -131,6 +131,8 @@ def _rankings(
                 yield from _rankings([group], ranker, wish, done)
         elif len(left[0]) > 1:
             kept = [one for one in left[0] if _takes(one, ranker, done)]
+            if len(kept) == len(left[0]):
+                raise  # it is not for one of its documents
             if kept:
                 yield from _rankings([kept], ranker, wish, done)
         else:
@@ -176,7 +178,8 @@ def _refused(one: Asked, exc: Exception, done: Done) -> None:
 
 
 def _poison(done: Done, row: int, query: str | None, document: str | None, reason: str, why: str) -> None:
-    done.poison.append((row, query, document, reason, why[:WHY_MAX]))
+    told = why[:WHY_MAX].encode("utf-8", "backslashreplace").decode()
+    done.poison.append((row, query, document, reason, told))
 
 
 def _score(hit: Hit, one: Asked) -> tuple[Any, ...]:

@@ -6,25 +6,21 @@ It knows Ray; partitions, texts, formats and the output are the other modules' b
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from os import PathLike
 from typing import Any
 
 from crossrank.arguments import Wanted
-from crossrank.cluster.columns import check_given, chosen, id_of
+from crossrank.cluster.inputs import Place, check_together, cut_file, places_of, tables_of
 from crossrank.cluster.manifest import Entry, Manifest, Totals, check_same
 from crossrank.cluster.output import Output, left
 from crossrank.cluster.partition import Wish
-from crossrank.cluster.plan import UNIT_ROWS, Cuts, Partition, cut, hash_of, planned, repeated
+from crossrank.cluster.plan import UNIT_ROWS, Partition, planned, repeated
 from crossrank.cluster.scoring import checked, identity, opened
 from crossrank.cluster.session import PLACED_S, check_nodes, connected, ray_module, versions
-from crossrank.cluster.storage import Folder, SourceFile, everywhere, listed
-from crossrank.cluster.tables import ENDINGS, Broken, columns_of, rows
-from crossrank.cluster.texts import Source
+from crossrank.cluster.storage import Folder, everywhere
 from crossrank.cluster.worker import Task, Worker
 from crossrank.errors import CrossrankError, InputFileError, UsageError
 from crossrank.progress import rows_bar
 
-Place = str | PathLike[str]
 CPUS_MAX = 8  # of a worker, unless more are asked for: several workers scale better than many threads
 RETRIES = 8  # of a partition whose worker or node died
 STALL_S = 3_600.0
@@ -86,9 +82,9 @@ def rank_dataset(
     name, given = checked(model, options or {})
     output = Output(Folder(everywhere(out)))
     known = output.manifest(resume=resume, overwrite=overwrite)
-    tables = _tables(queries, candidates, corpus, columns or {})
+    tables = tables_of(queries, candidates, corpus, columns or {})
     ray_module()
-    with connected(address) as ray:
+    with rows_bar(shown=show_progress_bar) as bar, connected(address) as ray:
         check_nodes(ray)
         task = Task(
             *tables,
@@ -103,29 +99,7 @@ def rank_dataset(
         task = task.pinned(_asked(ray, _identity, task, cpus=task.cpus, gpus=task.gpus))
         manifest = _manifest(ray, task, output, known, partition_rows, stall_s)
         task = replace(task, digest=manifest.digest)
-        return _run(ray, task, output, manifest, workers_max, stall_s, show_progress_bar)
-
-
-def _tables(
-    queries: Place | Sequence[Place],
-    candidates: Place | Sequence[Place],
-    corpus: Place | Sequence[Place],
-    given: Mapping[str, str],
-) -> tuple[Source, Source, tuple[SourceFile, ...], tuple[str, str]]:
-    """Queries, corpus, the files of candidates and their columns, checked as far as the first file of each tells."""
-    check_given(given)
-    found: dict[str, tuple[tuple[SourceFile, ...], dict[str, str]]] = {}
-    for table, places in (("queries", queries), ("candidates", candidates), ("corpus", corpus)):
-        files = listed(places, ENDINGS)
-        roles = chosen(table, columns_of(files[0]), given, files[0].path)
-        found[table] = files, roles
-    (query_files, asked), (files, pairs), (corpus_files, documents) = found.values()
-    return (
-        Source(query_files, tuple(asked.values())),
-        Source(corpus_files, tuple(documents.values())),
-        files,
-        (pairs["query"], pairs["document"]),
-    )
+        return _run(ray, task, output, manifest, workers_max, stall_s, bar)
 
 
 def _manifest(
@@ -142,58 +116,17 @@ def _manifest(
 
 
 def _planned(ray: Any, task: Task, partition_rows: int | None, stall_s: float) -> list[Partition]:
-    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_cut)
+    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(cut_file)
     unit = min(partition_rows or UNIT_ROWS, UNIT_ROWS)
     files = _got(ray, [remote.remote(file, task.columns, unit) for file in task.candidates], stall_s)
     if suspects := repeated(files):
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_places)
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(places_of)
         places = _got(ray, [remote.remote(file, task.columns, suspects) for file in task.candidates], stall_s)
-        _check_together([file.path for file in task.candidates], places)
+        check_together([file.path for file in task.candidates], places)
     partitions = planned(files, partition_rows)
     if not partitions:
         raise InputFileError(f"{task.candidates[0].path} and the files beside it hold no candidates.")
     return partitions
-
-
-def _cut(file: SourceFile, columns: tuple[str, str], unit: int) -> Cuts:
-    return cut(((place, _query_of(row)) for place, row in _candidates(file, columns)), unit)
-
-
-def _places(file: SourceFile, columns: tuple[str, str], suspects: frozenset[int]) -> list[tuple[str, int]]:
-    """Where in a file groups of rows begin whose query's hash is suspected to stand in two places."""
-    found: list[tuple[str, int]] = []
-    before = None
-    for number, (_, row) in enumerate(_candidates(file, columns)):
-        query = _query_of(row)
-        if query is not None and query != before:
-            before = query
-            if hash_of(query) in suspects:
-                found.append((query, number))
-    return found
-
-
-def _check_together(names: Sequence[str], places: Sequence[Sequence[tuple[str, int]]]) -> None:
-    """Raise if the rows of a query do not stand together: each part would be ranked as if it were all."""
-    first: dict[str, str] = {}
-    for name, found in zip(names, places, strict=True):
-        for query, number in found:
-            where = f"{name}, row {number}"
-            if query in first:
-                raise InputFileError(
-                    f"the candidates of query {query!r} do not stand together: they begin at {first[query]}, and again "
-                    f"at {where}. Sort the candidates by query."
-                )
-            first[query] = where
-
-
-def _candidates(file: SourceFile, columns: tuple[str, str]) -> Iterator[tuple[int, Sequence[Any] | Broken]]:
-    """The rows of a file of candidates, whose columns are checked, as it may not be the first."""
-    chosen("candidates", columns_of(file), dict(zip(("candidates.query", "candidates.document"), columns)), file.path)
-    return rows(file, columns)
-
-
-def _query_of(row: Sequence[Any] | Broken) -> str | None:
-    return None if isinstance(row, Broken) else id_of(row[0])
 
 
 def _identity(task: Task) -> dict[str, Any]:
@@ -208,16 +141,17 @@ def _run(
     manifest: Manifest,
     workers_max: int | None,
     stall_s: float,
-    shown: bool | None,
+    bar: Any,
 ) -> Totals:
     output.sweep()
     entries = output.entries(manifest)
     partitions = list(left(manifest, entries))
-    rows_done = sum(entry.partition.rows for entry in entries.values())
-    with rows_bar(sum(part.rows for part in manifest.partitions), rows_done, shown=shown) as bar:
-        for entry in _streamed(ray, task, partitions, workers_max, stall_s) if partitions else ():
-            entries[entry.partition.number] = entry
-            bar.update(entry.partition.rows)
+    bar.set_description_str("Ranking", refresh=False)
+    bar.reset(sum(part.rows for part in manifest.partitions))
+    bar.initial = bar.n = sum(entry.partition.rows for entry in entries.values())  # they say nothing about the rate
+    for entry in _streamed(ray, task, partitions, workers_max, stall_s) if partitions else ():
+        entries[entry.partition.number] = entry
+        bar.update(entry.partition.rows)
     lost = [part.number for part in manifest.partitions if part.number not in entries]
     assert not lost, f"bug: Ray Data ended without partitions {lost[:5]}"
     output.finish(replace(manifest, entries=entries))
@@ -256,7 +190,7 @@ def _streamed(
             compute=pool,
             num_cpus=task.cpus,
             num_gpus=task.gpus or None,
-            max_task_retries=RETRIES,
+            ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
         )
         try:
             for row in done.iter_rows():
@@ -293,9 +227,10 @@ def _got(ray: Any, refs: Sequence[Any], stall_s: float) -> list[Any]:
     try:
         while waiting:
             ready, waiting = ray.wait(waiting, num_returns=1, timeout=stall_s)
-            if not ready:
-                raise CrossrankError(f"no file of candidates was read within {stall_s:.0f} s; see Ray's logs.")
+            ray.get(ready or waiting[0], timeout=stall_s if ready else 0)  # a failure is raised now, not after the last
         return list(ray.get(list(refs), timeout=stall_s))
+    except ray.exceptions.GetTimeoutError as exc:
+        raise CrossrankError(f"no file of candidates was read within {stall_s:.0f} s; see Ray's logs.") from exc
     except Exception as exc:
         raise _translated(exc) from exc
 
@@ -312,7 +247,8 @@ def _translated(exc: Exception) -> Exception:
         seen = cause if isinstance(cause, BaseException) else seen.__cause__
     last = str(exc).strip().splitlines()[-1:] or [type(exc).__name__]
     return CrossrankError(
-        f"the cluster failed: {type(exc).__name__}: {last[0][:500]}. What was finished is kept; --resume goes on with it."
+        f"the cluster failed: {type(exc).__name__}: {last[0][:500]}. What was finished is kept; "
+        "--resume goes on with it."
     )
 
 

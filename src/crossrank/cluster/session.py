@@ -50,7 +50,10 @@ def connected(address: str | None) -> Iterator[Any]:
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address == LOCAL:
         here = {"num_cpus": usable_cores(), "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        ray.init(address=LOCAL, **here, **quiet)
+        try:
+            ray.init(address=LOCAL, **here, **quiet)
+        except Exception as exc:  # what Ray raises where its processes do not come up
+            raise CrossrankError(f"Ray could not be started on this machine: {exc}") from exc
     else:
         _check_reachable(address)
         try:
@@ -73,6 +76,7 @@ def ray_module() -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns of what will be its default
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it tells everybody's stderr of each lost worker
     try:
         import ray
         import ray.data
@@ -142,8 +146,8 @@ def _check_reachable(address: str) -> None:
     """Raise unless a Ray cluster answers in time: Ray would wait for minutes, and then end the process."""
     if "://" in address:
         raise UsageError(
-            f"address {address!r}: a job's driver must be in the cluster; ray:// leads into it from outside. Submit the "
-            "command with `ray job submit`, or give host:port of the head."
+            f"address {address!r}: a job's driver must be in the cluster; ray:// leads into it from outside. Submit "
+            "the command with `ray job submit`, or give host:port of the head."
         )
     if address == "auto":
         return
@@ -155,7 +159,7 @@ def _check_reachable(address: str) -> None:
     except (OSError, OverflowError) as exc:
         raise CrossrankError(f"there is no Ray cluster at {address!r}: {exc}. {_REMEDY}") from exc
     try:
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - this very Python, with an address as an argument
             [sys.executable, "-c", "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)", address],
             env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
             capture_output=True,

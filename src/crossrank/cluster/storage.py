@@ -1,6 +1,7 @@
-"""Files where they lie: a folder of this machine or an object store, by one path or URI; what is written is whole or absent.
+"""Files by path or URI, on this machine or in an object store; what is written there is whole or absent.
 
-It knows bytes and names; not formats, partitions or jobs. pyarrow's file systems do the work, fsspec's where it has none.
+It knows bytes and names; not formats, partitions or jobs. pyarrow's file systems do the work; where it has none,
+fsspec's.
 """
 
 import os
@@ -41,16 +42,16 @@ class SourceFile:
         system, _ = located(self.root)
         try:
             now = system.get_file_info(self.path)
-            if now.size != self.size or (self.changed_ns is not None and now.mtime_ns != self.changed_ns):
-                raise InputFileError(
-                    f"{self.path} is not what it was when the job began: it is missing here or was changed. "
-                    "Every node must see the same files; start again with --overwrite if they are meant to be others."
-                )
-            return system.open_input_stream(self.path, "gzip") if compressed else system.open_input_file(self.path)
-        except InputFileError:
-            raise
+            same = now.size == self.size and self.changed_ns in (None, now.mtime_ns)
+            opened = system.open_input_stream(self.path, "gzip") if compressed else system.open_input_file(self.path)
         except OSError as exc:
-            raise InputFileError(f"{self.path} cannot be read: {exc}") from exc
+            raise InputFileError(f"{self.path} cannot be read: {exc}. Every node must see the same files.") from exc
+        if not same:
+            opened.close()
+            raise InputFileError(
+                f"{self.path} was changed since the job began. Start it again, with --overwrite if it has results."
+            )
+        return opened
 
 
 def located(uri: str) -> tuple[Any, str]:
@@ -83,7 +84,9 @@ def everywhere(uri: str | os.PathLike[str]) -> str:
     return text if "://" in text else str(Path(text).expanduser().absolute())
 
 
-def listed(uris: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], endings: Sequence[str]) -> tuple[SourceFile, ...]:
+def listed(
+    uris: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], endings: Sequence[str]
+) -> tuple[SourceFile, ...]:
     """The files of one or several places, each a file or a folder with all below it, in the order of their names.
 
     Of a folder, files count that have one of the endings and whose path has no part that begins with `_` or `.`.
@@ -106,14 +109,12 @@ def _listed(uri: str, endings: Sequence[str]) -> list[SourceFile]:
     system, path = located(uri)
     try:
         info = system.get_file_info(path)
-        if info.type == fs.FileType.NotFound:
-            raise InputFileError(f"{uri} is not there. Give a file, or a folder of files.")
         inside = info.type == fs.FileType.Directory
         infos = system.get_file_info(fs.FileSelector(path, recursive=True)) if inside else [info]
-    except InputFileError:
-        raise
     except OSError as exc:
         raise InputFileError(f"{uri} cannot be read: {exc}") from exc
+    if info.type == fs.FileType.NotFound:
+        raise InputFileError(f"{uri} is not there. Give a file, or a folder of files.")
     kept = [
         SourceFile(uri, info.path, info.size, info.mtime_ns)
         for info in infos

@@ -1,7 +1,7 @@
 """Rows of a file of Parquet, Arrow or JSON lines, from any place in it on: as Python values of named columns.
 
-It knows formats; not what the columns mean, nor where files lie. A *place* is a number that says where a row is; only the
-reader that gave it can read it.
+It knows formats; not what the columns mean, nor where files lie. A *place* is a number that says where a row is; only
+the reader that gave it can read it.
 """
 
 import io

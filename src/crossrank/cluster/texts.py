@@ -162,8 +162,8 @@ def _make(source: Source, folder: Path) -> None:
     except OSError as exc:
         shutil.rmtree(part, ignore_errors=True)
         raise CrossrankError(
-            f"the texts of {source.files[0].path} could not be put into {folder.parent}: {exc}. Each node needs room for "
-            "them; give another folder with scratch= (--scratch)."
+            f"the texts of {source.files[0].path} could not be put into {folder.parent}: {exc}. "
+            "Each node needs room for them; give another folder with scratch= (--scratch)."
         ) from exc
 
 
@@ -219,7 +219,8 @@ def _check_unique(texts: Texts, source: Source) -> None:
             one, other = (texts._record(int(index[1, n]))[0] for n in (at, after))  # noqa: SLF001
             if one == other:
                 raise InputFileError(
-                    f"the id {one!r} stands a second time in {source.files[0].path} or a file beside it. Ids are unique."
+                    f"the id {one!r} stands a second time in {source.files[0].path} or a file beside it. "
+                    "Ids are unique."
                 )
             after += 1
 
@@ -256,5 +257,3 @@ def _bytes(text: str) -> bytes:
 
 def _string(content: bytes) -> str:
     return content.decode("utf-8", "surrogatepass")
-
-

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ class Worker:
         marks.append(time.perf_counter())
         ranked(asked, ranker, task.wish, done)
         marks.append(time.perf_counter())
-        took = [round(end - start, 6) for start, end in zip(marks, marks[1:], strict=False)]
+        took = [round(end - start, 6) for start, end in pairwise(marks)]
         entry = Entry(
             task.digest,
             partition,
@@ -135,7 +136,8 @@ def check_identity(task: Task, ranker: Reranker) -> None:
     try:
         check_same(task.identity or {}, identity(ranker), "model")
     except UsageError as exc:
+        told = str(exc).partition(": ")[2].partition(". ")[0]
         raise CrossrankError(
-            f"the model on node {platform.node()} is not that of the job: {str(exc).partition(': ')[2].partition('. ')[0]}. "
-            "Give all nodes the same files; where their processors differ, set CROSSRANK_ISA to what all have."
+            f"the model on node {platform.node()} is not that of the job: {told}. Give all nodes the same files; where "
+            "their processors differ, set CROSSRANK_ISA to what all have."
         ) from exc
