@@ -76,7 +76,7 @@ class Done:
 
 def run(job: Job, seed: int = SEED) -> Done:
     """Simulate a job: whoever is free takes the next partition; what a lost worker had begun goes back."""
-    random = Random(seed)  # noqa: S311 - a simulation
+    random = Random(seed)
     speeds = [random.gauss(1.0, UNEVEN) for _ in range(job.workers)]
     free = [(START_S, worker) for worker in range(job.workers)]
     heapq.heapify(free)
@@ -107,7 +107,7 @@ def waits(replicas: int, share: float, service_s: float, choices: int, seed: int
         choices: how many replicas are looked at; Ray Serve looks at two.
         seed: of what is random.
     """
-    random = Random(seed)  # noqa: S311 - a simulation
+    random = Random(seed)
     free_at, now, found = [0.0] * replicas, 0.0, []
     for _ in range(60_000):
         now += random.expovariate(share * replicas / service_s)
@@ -187,7 +187,9 @@ def sizes() -> Table:
         partitions = 16 * 1_024  # a billion pairs in partitions of 61,000
         done = run(Job(workers, partitions, losses_an_hour=_one_percent()))
         ideal_s = partitions * PARTITION_S / workers
-        rows.append([f"{workers:,}", f"{ideal_s / done.useful / 3_600:.2f} h", f"{done.useful:.1%}", f"{done.losses:,}"])
+        rows.append(
+            [f"{workers:,}", f"{ideal_s / done.useful / 3_600:.2f} h", f"{done.useful:.1%}", f"{done.losses:,}"]
+        )
     return ["workers", "a billion pairs take", "useful time", "workers lost"], rows
 
 

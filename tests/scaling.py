@@ -24,15 +24,16 @@ def own_ray(*, cpus: int = 4) -> Iterator[None]:
 
     folder = tempfile.mkdtemp(prefix="cr-ray-", dir="/tmp")  # a short path: its sockets' names have 107 characters
     os.environ.update(QUIET)
+    options = {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES, "log_to_driver": False}
     try:
-        ray.init(
-            "local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-            log_to_driver=False,
-        )
+        for last in (False, False, True):
+            try:
+                ray.init("local", include_dashboard=False, _temp_dir=folder, **options)
+                break
+            except Exception:  # its processes have half a minute to come up, which a busy machine may not give them
+                ray.shutdown()
+                if last:
+                    raise
         yield
     finally:
         ray.shutdown()

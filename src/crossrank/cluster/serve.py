@@ -8,8 +8,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crossrank import __version__
 from crossrank.cluster.replica import Replica
 from crossrank.cluster.scaling import ByWait
+from crossrank.cluster.session import LOCAL, connected
 from crossrank.errors import CrossrankError, MissingExtra, UsageError
 from crossrank.server.listen import check_open
 from crossrank.server.models import named
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 NAME = "crossrank"
 SURGE_PERCENT = 25  # more replicas than wanted while they are replaced, and at least one
-OBJECT_STORE_BYTES = 200_000_000  # of a cluster of our own: calls and answers pass through, nothing stays
 
 
 def application(args: Mapping[str, Any]) -> "Application":
@@ -51,7 +50,8 @@ def serve_on_ray(
 
     Args:
         settings: of the server; `workers` is the number of replicas, at least.
-        address: of a cluster; None starts one on this machine, which ends with the server.
+        address: of a cluster, as `session.connected` takes it; None: RAY_ADDRESS, else Ray on this machine, which ends
+            with the server.
         workers_max: of replicas, as calls wait; None for as many as there are.
         told: is given the address, once it answers.
 
@@ -66,8 +66,12 @@ def serve_on_ray(
         raise UsageError(f"--workers-max {workers_max} is fewer than --workers {settings.workers}")
     check_open(settings, os.environ)
     bound = _bound(replace(settings, model=tuple(map(_from_anywhere, settings.model))), workers_max)
-    with _cluster(address):
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    with connected(address, logs=address == LOCAL) as ray:
         from ray import serve
+
+        if address == LOCAL:
+            _check_fits(settings, int(ray.cluster_resources().get("CPU", 0)))
 
         there = serve.status().proxies  # of a Serve that runs already, and keeps its own address
         try:
@@ -132,22 +136,14 @@ def _from_anywhere(given: str) -> str:
     return f"{name}={Path(spec).resolve()}" if Path(spec).is_dir() else given
 
 
-@contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """Be connected to a cluster: to that of an address, or to one of this machine's own that ends with the `with`."""
-    import ray
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless it is asked for
-    own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        ray.init(address or "local", namespace=NAME, log_to_driver=address is None, **({} if address else own))
-    except (ConnectionError, RuntimeError, ValueError, OSError) as exc:
-        where = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot be started here"
-        raise CrossrankError(f"{where}: {_last_line(exc)}") from exc
-    try:
-        yield
-    finally:
-        ray.shutdown()
+def _check_fits(settings: Settings, cores: int) -> None:
+    """Refuse replicas that a machine has no room for: Serve would wait until another joins, which none does."""
+    threads = settings.threads or 1
+    if settings.workers * threads > cores:
+        raise UsageError(
+            f"--workers {settings.workers} with --threads {threads} take {settings.workers * threads} cores; this "
+            f"machine has {cores}. Give fewer, or the --address of a cluster."
+        )
 
 
 def _until_signalled() -> None:
