@@ -1,8 +1,10 @@
-"""A Ray of this machine's own for tests, and callers of a server who take no failure for an answer."""
+"""A Ray and a Spark of this machine's own for tests, and callers of a server who take no failure for an answer."""
 
 import json
 import os
 import shutil
+import socket
+import sys
 import tempfile
 import threading
 import time
@@ -10,7 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any, Self
+
+import pytest
 
 CALL_S = 60.0
 OBJECT_STORE_BYTES = 80_000_000
@@ -38,6 +43,41 @@ def own_ray(*, cpus: int = 4) -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def local_spark(folder: Path) -> Iterator[Any]:
+    """Spark on two cores of this machine, on loopback; skips the test where there is no Spark or no Java."""
+    sql = pytest.importorskip("pyspark.sql")  # only now: a run without these tests is not to wait for it
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        builder = sql.SparkSession.builder.master("local[2]")
+        for name, value in {
+            "ui.enabled": "false",
+            "driver.host": "127.0.0.1",
+            "local.dir": str(folder),
+            "sql.warehouse.dir": str(folder),
+            "sql.shuffle.partitions": "3",
+            "sql.execution.arrow.maxRecordsPerBatch": "4",  # several batches of even a few rows
+        }.items():
+            builder = builder.config(f"spark.{name}", value)
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("OFF")
+        try:
+            yield session
+        finally:
+            session.stop()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @dataclass(slots=True)

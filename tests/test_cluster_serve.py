@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import yaml
 
 from crossrank import Reranker
 from crossrank.cluster.serve import NAME, _why, application
-from scaling import Callers, own_ray
+from scaling import Callers, free_port, own_ray
 
 pytestmark = pytest.mark.scale
 
@@ -26,12 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 QUERY, DOCUMENTS = "who created python", ["Ruby is by Matz.", "Guido van Rossum created Python."]
 BODY = {"query": QUERY, "documents": DOCUMENTS}
 WAIT_S = 120.0
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

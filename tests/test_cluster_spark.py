@@ -1,9 +1,7 @@
 """The scorer in Spark: bit for bit the scores of one process, opened once by each worker, nulls as nulls."""
 
 import os
-import shutil
 import struct
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,9 @@ import pytest
 from crossrank import Reranker
 from crossrank.cluster.spark import _packed, rank_candidates, score_udf
 from crossrank.errors import ArgumentTypeError, ColumnError
+from scaling import local_spark
 
-pytestmark = [
-    pytest.mark.scale,
-    pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17 or newer"),
-]
+pytestmark = pytest.mark.scale
 
 QUERIES = ["who created python", "what do snakes eat", "gems"]
 TEXTS = ["Ruby is by Matz.", "Guido van Rossum created Python.", "Snakes eat mice.", "A ruby is a gem.", ""]
@@ -27,22 +23,9 @@ SCHEMA = "id string, query string, document string, place int"
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Spark on two cores of this machine, on loopback."""
-    pytest.importorskip("pyspark")  # only now: a run without these tests is not to wait for it
-    from pyspark.sql import SparkSession
-
-    folder = tmp_path_factory.mktemp("spark")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.sql.shuffle.partitions", "3")
-        builder = builder.config("spark.local.dir", str(folder)).config("spark.sql.warehouse.dir", str(folder))
-        session = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", "4").getOrCreate()
-        session.sparkContext.setLogLevel("OFF")
+    """One session for all tests."""
+    with local_spark(tmp_path_factory.mktemp("spark")) as session:
         yield session
-        session.stop()
 
 
 def bits(scores: Any) -> list[bytes | None]:
