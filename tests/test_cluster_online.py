@@ -3,10 +3,12 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,10 +16,13 @@ from hypothesis import strategies as st
 from crossrank import __version__
 from crossrank.cli.serve import command
 from crossrank.cluster.replica import Replica
-from crossrank.cluster.scaling import ByWait
-from crossrank.cluster.serve import _as_told, application, serve_on_ray
+from crossrank.cluster.scaling import TARGET_S, ByWait
+from crossrank.cluster.serve import NAME, SURGE_PERCENT, _as_told, application, serve_on_ray
 from crossrank.errors import CrossrankError, UsageError
 from crossrank.server.settings import Settings, settings_of
+
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def wanted(waits: dict[str, float], target_s: float = 0.5) -> float:
@@ -72,6 +77,7 @@ def test_args_that_cannot_be_taken_are_named(args: dict[str, Any], says: str) ->
         (["--address", "head:6379"], "--address and --workers-max are about a cluster of Ray; give --ray"),
         (["--workers-max", "2"], "give --ray"),
         (["--ray", "--uds", "/tmp/x"], "--uds: the proxies of Ray Serve listen on addresses only"),
+        (["--ray", "--port", "0"], "--port 0: Ray Serve takes no free port"),
         (["--ray", "--workers", "3", "--workers-max", "2"], "--workers-max 2 is fewer than --workers 3"),
         (["--ray", "--host", "0.0.0.0"], "can be reached by others, and no key is set"),
         (["--ray", "--address", "nonsense"], "give host:port, 'auto' or 'local'"),
@@ -118,3 +124,19 @@ def test_a_missing_ray_is_named_with_its_remedy() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "crossrank: ray is not installed. Run: pip install 'crossrank[ray,server]'\n"
     assert subprocess.run([*run, "--help"], capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_the_config_file_says_what_the_code_knows() -> None:
+    """deploy/ray/serve.yaml: its settings are settings, its policy is ours, its numbers are those of the code."""
+    config = yaml.safe_load((ROOT / "deploy" / "ray" / "serve.yaml").read_text())
+    [app] = config["applications"]
+    [deployment] = app["deployments"]
+    policy = deployment["autoscaling_config"]["policy"]
+    settings = settings_of(app["args"], "args")
+    assert settings.api_key_file is not None
+    assert app["import_path"] == f"{application.__module__}:{application.__name__}"
+    assert policy["policy_function"] == f"{ByWait.__module__}:{ByWait.__name__}"
+    assert policy["policy_kwargs"] == {"target_s": TARGET_S}
+    assert (deployment["name"], deployment["max_surge_percent"]) == (NAME, SURGE_PERCENT)
+    assert config["http_options"]["port"] == settings.port
+    assert config["http_options"]["keep_alive_timeout_s"] == settings.keep_alive_s

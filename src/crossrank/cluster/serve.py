@@ -62,6 +62,8 @@ def serve_on_ray(
     """
     if settings.uds is not None:
         raise UsageError("--uds: the proxies of Ray Serve listen on addresses only; leave it out, or --ray")
+    if settings.port == 0:
+        raise UsageError("--port 0: Ray Serve takes no free port by itself; say which")
     if workers_max is not None and workers_max < settings.workers:
         raise UsageError(f"--workers-max {workers_max} is fewer than --workers {settings.workers}")
     check_open(settings, os.environ)
