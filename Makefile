@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat demo test check bench soak reproduce-mini verify-models clean system system-scale system-tests test-scale
+.PHONY: compat docs demo test check bench soak reproduce-mini verify-models clean system system-scale system-tests test-scale
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -26,6 +26,9 @@ check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size bu
 
 bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a folder of sets in BEIR layout
 	$(PY) benchmarks/run.py --data $(DATA)
+
+docs: $(VENV)/docs.stamp       ## the documentation, as build/site; warnings are failures
+	$(PY) scripts/docs
 
 reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
 	$(VENV)/bin/crossrank train recipes/crossrank-mini-1.toml --data $(DATA) --resume
@@ -82,6 +85,10 @@ $(VENV)/scale.stamp: $(VENV)/test.stamp | system-scale
 
 .venv-%/made.txt: tests/sdks/%.txt scripts/sdk_env.sh | system
 	@scripts/sdk_env.sh $* $(PYTHON)
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/run.stamp
+	$(PIP) --group docs
 	@touch $@
 
 $(VENV)/recipe.stamp: $(VENV)/run.stamp

@@ -21,7 +21,6 @@ from crossrank.cluster.serve import NAME, SURGE_PERCENT, _as_told, application, 
 from crossrank.errors import CrossrankError, UsageError
 from crossrank.server.settings import Settings, settings_of
 
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
