@@ -20,6 +20,7 @@ from crossrank import Reranker
 
 WORDS = ("river", "city", "music", "engine", "rain", "light", "water", "stone", "paper", "code", "road", "history")
 FOLDERS = ("queries", "candidates", "corpus")
+STARTS = 4  # of a node
 Score = tuple[str, str, int, float, float]  # query, document, rank, score, logit
 
 
@@ -117,6 +118,10 @@ class Nodes:
         """One more node."""
         return self._add(num_cpus=1)
 
+    def add_one(self) -> None:
+        """A node in place of one that was killed."""
+        self.nodes.append(self.add())
+
     def kill(self, node: Any) -> None:
         """As if its machine had gone: no process of it says goodbye."""
         self.nodes.remove(node)
@@ -131,6 +136,11 @@ class Nodes:
 
     def _add(self, **options: Any) -> Any:
         bounded = {"object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
+        for _ in range(STARTS - 1):
+            try:
+                return self._cluster.add_node(**bounded, **options)
+            except Exception as exc:  # noqa: BLE001 - Ray raises just that when a busy machine takes over 30 s
+                assert "timed out during startup" in str(exc)
         return self._cluster.add_node(**bounded, **options)
 
 

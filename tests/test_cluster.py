@@ -563,7 +563,7 @@ def test_mistakes_are_told_before_a_cluster_is_looked_for(
     files = ("--queries", queries, "--corpus", corpus, "--out", tmp_path / "out")
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "x").touch()
-    for given, says in (
+    for said, says in (
         (("--candidates", tmp_path / "none"), "is not there"),
         (("--candidates", queries), "no column for candidates.document"),
         (("--candidates", candidates, "--column", "corpus.texd=x"), "no column's role"),
@@ -574,7 +574,7 @@ def test_mistakes_are_told_before_a_cluster_is_looked_for(
         (("--candidates", candidates, "--address", "ray://x:1"), "must be in the cluster"),
         (("--candidates", candidates, "--address", "nowhere"), "give host:port"),
     ):
-        assert crossrank(*files, *given) == 2, given
+        assert crossrank(*files, *said) == 2, said
         told = capsys.readouterr()
         assert told.out == ""
         assert says in told.err
@@ -585,7 +585,7 @@ def test_an_address_where_nobody_answers_is_our_failure(
 ) -> None:
     """Exit code 1, at once; and the same command can be given again."""
     queries, candidates, corpus = dataset.places
-    given = ("--queries", queries, "--candidates", candidates, "--corpus", corpus, "--out", tmp_path / "out")
-    assert crossrank(*given, "--address", "127.0.0.1:1") == 1
+    said = ("--queries", queries, "--candidates", candidates, "--corpus", corpus, "--out", tmp_path / "out")
+    assert crossrank(*said, "--address", "127.0.0.1:1") == 1
     assert "there is no Ray cluster at '127.0.0.1:1'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
