@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat demo test check bench soak reproduce-mini verify-models clean system system-tests
+.PHONY: compat demo test test-scale check bench soak reproduce-mini verify-models clean system system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -37,11 +37,14 @@ compat: $(VENV)/test.stamp     ## the integrations' tests with the newest and wi
 	$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --target $(VENV)/oldest -r tests/compat-oldest.txt
 	PYTHONPATH=$(CURDIR)/$(VENV)/oldest $(PY) -m pytest $(INTEGRATIONS)
 
+test-scale: $(VENV)/test.stamp ## jobs on a Ray cluster of several nodes on this machine, with workers, nodes and drivers killed
+	$(PY) -m pytest -m scale --durations 10
+
 verify-models: $(VENV)/test.stamp  ## real weights against transformers, where a hub can be reached; MODELS names some
 	$(PY) scripts/verify_models.py $(MODELS)
 
 soak: $(VENV)/test.stamp $(SDKS) .venv-schemathesis/made.txt  ## what takes long: more random examples, sanitizers over the C++ tests, and those on ARM
-	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak" --timeout 3600
+	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak or scale" --timeout 3600
 	scripts/sanitize.sh $(VENV)/bin
 	scripts/cross_arm.sh $(VENV)/bin
 

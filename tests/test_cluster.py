@@ -56,6 +56,7 @@ def begun(dataset: Dataset, out: Path, *, partition_rows: int = 10, **settings: 
 # --- how candidates are cut
 
 
+@pytest.mark.property
 @given(
     st.lists(st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=30), max_size=4),
     st.integers(1, 8),
@@ -77,6 +78,7 @@ def test_partitions_hold_each_row_once_and_whole_groups(files: list[list[str | N
             assert file[part.start] != (earlier or [None])[-1]
 
 
+@pytest.mark.property
 @given(st.lists(st.lists(st.sampled_from("abcd"), max_size=12), max_size=3))
 def test_a_query_in_two_places_is_found(files: list[list[str]]) -> None:
     """Whether in one file or in two, and only then."""
@@ -235,6 +237,7 @@ def test_a_schema_that_does_not_fit_names_the_columns(
 # --- texts
 
 
+@pytest.mark.property
 @given(
     st.dictionaries(IDS, st.text(max_size=8) | st.none() | st.floats() | st.integers(), min_size=1, max_size=20),
     st.lists(IDS, max_size=5),
