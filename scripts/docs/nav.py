@@ -137,11 +137,9 @@ AWAITED = frozenset(
     {
         "benchmarks.md",
         "choosing.md",
-        "cluster.md",
         "devices.md",
         "releasing.md",
         "reporting.md",
-        "scale.md",
         "security.md",
     }
 )

@@ -64,6 +64,15 @@ def chosen(table: str, there: Mapping[str, str], given: Mapping[str, str], file:
     return found
 
 
+def check_columns(table: str, there: Mapping[str, str], roles: Mapping[str, str], file: str) -> None:
+    """Raise unless a further file has the columns that the first one has.
+
+    Raises:
+        InputFileError: it lacks one, or holds something else there.
+    """
+    chosen(table, there, {f"{table}.{role}": name for role, name in roles.items()}, file)
+
+
 def _check_kind(role: str, name: str, kind: str, *, text: bool, file: str) -> None:
     if kind in ("any", "string") or (kind == "integer" and not text):
         return

@@ -6,7 +6,7 @@ It knows files and columns; no texts, rankers or clusters.
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 
-from crossrank.cluster.columns import check_given, chosen, id_of
+from crossrank.cluster.columns import check_columns, check_given, chosen, id_of
 from crossrank.cluster.plan import Cuts, cut, hash_of
 from crossrank.cluster.storage import SourceFile, listed
 from crossrank.cluster.tables import ENDINGS, Broken, Row, columns_of, rows
@@ -31,8 +31,8 @@ def tables_of(
         found[table] = files, roles
     (query_files, asked), (files, pairs), (corpus_files, documents) = found.values()
     return (
-        Source(query_files, tuple(asked.values())),
-        Source(corpus_files, tuple(documents.values())),
+        Source("queries", query_files, tuple(asked.values())),
+        Source("corpus", corpus_files, tuple(documents.values())),
         files,
         (pairs["query"], pairs["document"]),
     )
@@ -72,8 +72,7 @@ def check_together(names: Sequence[str], places: Sequence[Sequence[tuple[str, in
 
 def _candidates(file: SourceFile, columns: tuple[str, str]) -> Iterator[Row]:
     """The rows of a file of candidates, whose columns are checked, as it may not be the first."""
-    said = dict(zip(("candidates.query", "candidates.document"), columns, strict=True))
-    chosen("candidates", columns_of(file), said, file.path)
+    check_columns("candidates", columns_of(file), dict(zip(("query", "document"), columns, strict=True)), file.path)
     return rows(file, columns)
 
 

@@ -119,6 +119,7 @@ def _listed(uri: str, endings: Sequence[str]) -> list[SourceFile]:
         SourceFile(uri, info.path, info.size, info.mtime_ns)
         for info in infos
         if info.type == fs.FileType.File
+        and info.size  # an empty file, of a writer that had no rows, is no table
         and info.path.lower().endswith(tuple(endings))
         and not (inside and any(part[:1] in "_." for part in info.path[len(path) :].strip("/").split("/")))
     ]
@@ -151,7 +152,7 @@ class Folder:
         try:
             with system.open_input_stream(f"{path}/{name}") as stream:
                 return bytes(stream.read())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def opened(self, name: str) -> Any:

@@ -22,9 +22,9 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.cluster.columns import id_of
+from crossrank.cluster.columns import USUAL, check_columns, id_of
 from crossrank.cluster.storage import SourceFile
-from crossrank.cluster.tables import Broken, rows
+from crossrank.cluster.tables import Broken, columns_of, rows
 from crossrank.errors import CrossrankError, InputFileError
 
 FORMAT = 1  # raised when a store looks otherwise
@@ -42,8 +42,15 @@ class NoText:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a store is made of: files, and the columns of ids, of texts, and perhaps of titles, which come first."""
+    """What a store is made of.
 
+    Attributes:
+        table: "queries" or "corpus".
+        files: in order.
+        columns: of ids, of texts, and perhaps of titles, which come before the text.
+    """
+
+    table: str
     files: tuple[SourceFile, ...]
     columns: tuple[str, ...]
 
@@ -113,12 +120,15 @@ class Staged:
         private(scratch)
         folder = scratch / source.name
         lock = (scratch / f"{source.name}.lock").open("ab")
-        fcntl.flock(lock, fcntl.LOCK_EX)  # held for as long as another process makes it, and let go of if that dies
         try:
-            if not folder.is_dir():
-                _remove_unused(scratch, keep=source.name)
-                _make(source, folder)
+            # Whoever uses it shares the lock, and who makes it holds it alone; either is let go of when a process dies.
             fcntl.flock(lock, fcntl.LOCK_SH)
+            while not folder.is_dir():
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not folder.is_dir():
+                    _remove_unused(scratch, keep=source.name)
+                    _make(source, folder)
+                fcntl.flock(lock, fcntl.LOCK_SH)  # for a moment it is nobody's, and might be removed: looked at again
             return cls(Texts(folder), lock)
         except BaseException:
             lock.close()
@@ -171,6 +181,8 @@ def _written(source: Source, records: IO[bytes]) -> NDArray[np.uint64]:
     """The index of records, which are written as the rows are read."""
     hashes, places, at = array("Q"), array("Q"), 0
     for file in source.files:
+        roles = dict(zip(USUAL[source.table], source.columns, strict=False))  # without a title: the last is not there
+        check_columns(source.table, columns_of(file), roles, file.path)
         for number, (_, row) in enumerate(rows(file, source.columns)):
             key, record = _record_of(row, f"{file.path}, row {number}")
             hashes.append(_hash(key))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from crossrank.cluster.manifest import Entry, check_same
 from crossrank.cluster.output import Output
@@ -19,7 +19,7 @@ from crossrank.cluster.plan import Partition
 from crossrank.cluster.scoring import identity, opened
 from crossrank.cluster.storage import Folder, SourceFile
 from crossrank.cluster.tables import rows
-from crossrank.cluster.texts import Source, Staged, Texts, default_scratch
+from crossrank.cluster.texts import Source, Staged, default_scratch
 from crossrank.errors import CrossrankError, UsageError
 from crossrank.reranker import Reranker
 
@@ -81,7 +81,7 @@ class Worker:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._output = Output(Folder(task.out))
-        self._open: tuple[Reranker, Texts, Texts] | None = None
+        self._open: tuple[Reranker, Staged, Staged] | None = None
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
         """The entries, as JSON, of partitions given as columns."""
@@ -92,6 +92,20 @@ class Worker:
         """Do a partition, unless its output is there: whoever did it died before it could tell, or its node."""
         return self._output.entry(partition.number, self._task.digest) or self._made(partition)
 
+    def close(self) -> None:
+        """Free the model, and let the texts be removed; in a pool, the end of the process does it."""
+        for opened_ in self._open or ():
+            opened_.close()
+        self._open = None
+
+    def __enter__(self) -> Self:
+        """Self, for `with`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
     def _made(self, partition: Partition) -> Entry:
         ranker, queries, corpus = self._open = self._open or self._opened()
         marks = [time.perf_counter()]
@@ -99,7 +113,7 @@ class Worker:
         file = task.candidates[partition.file]
         found = [values for _, values in rows(file, task.columns, place=partition.place, count=partition.rows)]
         marks.append(time.perf_counter())
-        asked = joined(found, partition.start, queries.many, corpus.many, done)
+        asked = joined(found, partition.start, queries.texts.many, corpus.texts.many, done)
         marks.append(time.perf_counter())
         ranked(asked, ranker, task.wish, done)
         marks.append(time.perf_counter())
@@ -117,14 +131,12 @@ class Worker:
         self._output.commit(done, entry)
         return entry
 
-    def _opened(self) -> tuple[Reranker, Texts, Texts]:
+    def _opened(self) -> tuple[Reranker, Staged, Staged]:
         task = self._task
         scratch = default_scratch() if task.scratch is None else Path(task.scratch)
         ranker = opened(task.model, task.options, cpus=task.cpus, gpus=task.gpus)
         check_identity(task, ranker)
-        queries, corpus = Staged.of(task.queries, scratch), Staged.of(task.corpus, scratch)
-        self._staged = (queries, corpus)  # held for as long as this worker lives
-        return ranker, queries.texts, corpus.texts
+        return ranker, Staged.of(task.queries, scratch), Staged.of(task.corpus, scratch)
 
 
 def check_identity(task: Task, ranker: Reranker) -> None:
