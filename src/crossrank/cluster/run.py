@@ -190,7 +190,7 @@ def _streamed(
             compute=pool,
             num_cpus=task.cpus,
             num_gpus=task.gpus or None,
-            ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
+            max_task_retries=RETRIES,
         )
         try:
             for row in done.iter_rows():
