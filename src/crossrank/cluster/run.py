@@ -190,7 +190,7 @@ def _streamed(
             compute=pool,
             num_cpus=task.cpus,
             num_gpus=task.gpus or None,
-            max_task_retries=RETRIES,
+            ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
         )
         try:
             for row in done.iter_rows():
