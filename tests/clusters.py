@@ -100,7 +100,7 @@ def scores(out: Path) -> dict[int, Score]:
 
 
 class Nodes:
-    """A Ray cluster on loopback: a head without CPUs, and nodes of one CPU, which can be killed."""
+    """A Ray cluster on this machine: a head without CPUs, and nodes of one CPU, which can be killed."""
 
     def __init__(self, nodes: int) -> None:
         from ray.cluster_utils import Cluster
@@ -135,7 +135,7 @@ class Nodes:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _add(self, **options: Any) -> Any:
-        bounded = {"object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
+        bounded = {"object_store_memory": 80 << 20}
         for _ in range(STARTS - 1):
             try:
                 return self._cluster.add_node(**bounded, **options)
