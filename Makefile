@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat docs demo test test-scale check bench soak reproduce-mini verify-models clean system system-scale system-tests
+.PHONY: compat docs demo test test-scale check bench measured soak reproduce-mini verify-models clean system system-scale system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -17,15 +17,19 @@ demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with t
 test: $(VENV)/test.stamp $(SDKS)  ## set up, then all tests with coverage
 	$(PY) -m pytest --cov --cov-report=term
 
-check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size budget
+check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size budget, README's figures
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) scripts/size_budget.py
+	$(PY) benchmarks/tables.py
 
-bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a folder of sets in BEIR layout
+bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA is a folder of sets in BEIR layout
 	$(PY) benchmarks/run.py --data $(DATA)
+
+measured: $(VENV)/test.stamp   ## what depends on the machine of the figures in README and docs, measured and written there
+	$(PY) benchmarks/run.py --data $(DATA) --write startup peers shapes exactness footprint
 
 docs: $(VENV)/docs.stamp       ## the documentation, as build/site; warnings are failures
 	$(PY) scripts/docs

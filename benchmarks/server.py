@@ -20,11 +20,11 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from crossrank import Reranker
+from crossrank.bench.machine import describe
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.evaluate.collection import read_collection
 from crossrank.machine import usable_cores
 from load import Load, answer_of, load, request_of
-from machine import describe
 from peers.environments import Environments, UnavailableError, default_folder
 
 START_S_MAX = 180.0

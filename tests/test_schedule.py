@@ -269,7 +269,7 @@ def test_a_device_of_its_own_gets_the_next_micro_batch_before_the_last_is_done(s
             return wait
 
     happened: list[str] = []
-    backend = Device(lambda ids: 1.0, Limits(2**20, 2**20, ahead=True))
+    backend = Device(lambda ids: 1.0, Limits(2**20, 2**20, ahead=1))
     engine = schedulers(scorer, backend, clock=lambda: 0.0)
     assert len(engine.run(engine.work(Pair("query", f"{i} {LONG}") for i in range(3))).results) == 3
     assert happened == ["begin", "begin", "wait", "begin", "wait", "wait"]

@@ -137,7 +137,6 @@ AWAITED = frozenset(
     {
         "benchmarks.md",
         "choosing.md",
-        "devices.md",
         "releasing.md",
         "reporting.md",
         "security.md",

@@ -20,6 +20,7 @@ It knows nothing of the rest of the package.
     │   └── UnsupportedModelError           a sound checkpoint that crossrank cannot score (yet)
     ├── NotFiniteError (ArithmeticError)    the model gives NaN or infinity for a pair, in fp32 too
     ├── OutOfMemoryError (MemoryError)      the device has no memory for one pair
+    ├── ReplicaError (RuntimeError)         a process or GPU of the model is lost, and no other could help
     ├── RemoteError (ConnectionError)       a remote reranker failed or answered nonsense
     │   ├── VendorError                     in crossrank.remote: with vendor, status, request id
     │   └── BudgetError                     in crossrank.remote: `cost_max_usd` does not suffice
@@ -101,6 +102,10 @@ class NotFiniteError(CrossrankError, ArithmeticError):
 
 class OutOfMemoryError(CrossrankError, MemoryError):
     """The device has no memory even for a single pair."""
+
+
+class ReplicaError(CrossrankError, RuntimeError):
+    """A process or a GPU that the model ran on is lost, and what it was at could not be done elsewhere."""
 
 
 class RemoteError(CrossrankError, ConnectionError):

@@ -20,6 +20,7 @@ from crossrank.errors import (
     OutOfMemoryError,
     OverloadError,
     RemoteError,
+    ReplicaError,
     UsageError,
 )
 from crossrank.types import Document, Hit, Ranker, Ranking
@@ -27,7 +28,7 @@ from crossrank.types import Document, Hit, Ranker, Ranking
 INPUT_ORDER = "input-order"
 Fallback = Ranker | Literal["input-order"]
 # What another ranker may do better; not the caller's mistakes, which it would repeat.
-FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, RemoteError, OverloadError, DeadlineError)
+FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, ReplicaError, RemoteError, OverloadError, DeadlineError)
 
 
 @dataclass(frozen=True, slots=True)

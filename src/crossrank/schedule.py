@@ -154,8 +154,8 @@ class Scheduler:
                     return
             if taken is not None:
                 self._begin(taken)
-            # The engine is busy with one micro-batch while the next is tokenised and begun.
-            if taken is None or len(self._held) > 1 or not self.scorer.backend.limits.ahead:
+            # The engine is busy with some micro-batches while the next is tokenised and begun.
+            if taken is None or len(self._held) > self.scorer.backend.limits.ahead:
                 self._finish(self._held[0])
                 with self._lock:
                     del self._held[0]
@@ -326,8 +326,9 @@ class Scheduler:
             )
 
     def _characters_in(self, seconds: float) -> int:
-        """As much as takes about so long, as far as the engine's speed is known."""
-        size = int((self._characters_a_second or 0.0) * seconds)
+        """As much as takes one replica about so long, as far as the engine's speed is known: that of all together."""
+        replicas = (1 + max(1, self.scorer.backend.limits.ahead)) / 2  # each has two micro-batches
+        size = int((self._characters_a_second or 0.0) * seconds / replicas)
         return min(max(size, CHARACTERS_MIN), PORTION_CHARACTERS)
 
     def _seconds_for(self, works: Iterable[Work]) -> float:

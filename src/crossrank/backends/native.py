@@ -43,7 +43,7 @@ class NativeBackend:
         self._encoder = self._open(precision=chosen_precision(precision), packed=packed)
         self._threads = usable_cores() if threads is None else int(threads)
         self._last: weakref.ref[_native.Begun] | None = None
-        self.limits = Limits(tokens_max=int(batch_tokens or BATCH_TOKENS), rows_max=ROWS_MAX, ahead=True)
+        self.limits = Limits(tokens_max=int(batch_tokens or BATCH_TOKENS), rows_max=ROWS_MAX, ahead=1)
         self.facts = BackendFacts(
             "native", "cpu", self._encoder.precision, self._threads, self._encoder.isa, tuple(precisions())
         )

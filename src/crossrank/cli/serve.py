@@ -25,7 +25,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     for item in reversed(table()):
         kind, meaning = item.metadata["kind"], item.metadata["meaning"]
         shown = f" [{variable(item.name)}" + ("" if item.default in (None, (), "") else f"; {item.default}") + "]"
-        metavar = {"count": "N", "seconds": "SECONDS", "list": "A"}.get(kind, "TEXT")
+        metavar = {"count": "N", "copies": "N|auto", "seconds": "SECONDS", "list": "A"}.get(kind, "TEXT")
         names = f"{flag(item.name)}/--no-{flag(item.name)[2:]}" if kind == "flag" and item.default else flag(item.name)
         options: dict[str, Any] = {"is_flag": True} if kind == "flag" else {"metavar": metavar, "type": str}
         if kind == "list":
@@ -38,9 +38,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("serve", epilog=EXAMPLES)
 @click.option("--config", metavar="FILE", envvar=CONFIG, help=f"Settings in TOML, named as the flags are. [{CONFIG}]")
 @click.option("--ray", is_flag=True, help="Serve on Ray: --workers replicas, started on all nodes (docs/scale.md).")
-@click.option(
-    "--address", metavar="ADDRESS", help="Ray's cluster, such as head:6379 or auto; else one of this machine."
-)
+@click.option("--address", metavar="ADDRESS", help="With --ray: host:port of the cluster's head; auto; local.")
 @click.option("--workers-max", type=click.IntRange(1), metavar="N", help="With --ray: up to N replicas as calls wait.")
 @_with_settings
 def command(config: str | None, *, ray: bool, address: str | None, workers_max: int | None, **given: Any) -> int:

@@ -107,7 +107,7 @@ def _bound(settings: Settings, workers_max: int | None = None) -> "Application":
         graceful_shutdown_timeout_s=settings.shutdown_s,
         ray_actor_options={
             "num_cpus": settings.threads or 1,
-            "num_gpus": 1 if settings.device.startswith("cuda") else 0,
+            "num_gpus": len(settings.devices) or int(settings.device.startswith("cuda")),
         },
         **options,
     )

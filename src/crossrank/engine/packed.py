@@ -19,7 +19,7 @@ log = logging.getLogger("crossrank")
 FILES_MAX = 16  # models x precisions that stay; the longest unused go first
 
 
-def packed_file(folder: Path, engine: Path, isa: str, precision: str) -> str:
+def packed_file(folder: Path, engine: Path, isa: str, precision: str, domain: int = 0) -> str:
     """The file for the checkpoint in `folder`, which may not exist yet; "" where nothing can be kept.
 
     Args:
@@ -27,13 +27,14 @@ def packed_file(folder: Path, engine: Path, isa: str, precision: str) -> str:
         engine: the compiled engine, whose layout may change when it is built anew.
         isa: what the weights are packed for.
         precision: in which.
+        domain: the NUMA domain whose memory it is to be in: a file is where it was first read, so each has its own.
     """
     caches = cache_folder()
     if caches is None:
         return ""
     kept = caches / "packed"
     try:
-        name = _name(folder, engine, isa, precision)
+        name = _name(folder, engine, isa, precision) + (f"-{domain}" if domain else "")
         kept.mkdir(parents=True, exist_ok=True)
         file = kept / f"{name}.weights"
         if file.exists():

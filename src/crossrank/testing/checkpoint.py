@@ -158,18 +158,20 @@ def _own_settings(family: str, *, hidden: int, max_length: int) -> dict[str, Any
 def write_safetensors(file: Path, tensors: dict[str, NDArray[np.float32]], dtype: str = "F32") -> None:
     """Write tensors as F32, F16 or BF16; by hand, because numpy has no bfloat16 (the upper half of the fp32 bits)."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    content = b""
+    end = 0
     for name, tensor in tensors.items():
-        if dtype == "BF16":
-            stored = ((tensor.view(np.uint32) + 0x8000) >> 16).astype("<u2").tobytes()
-        else:
-            stored = tensor.astype({"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
-        offsets = [len(content), len(content) + len(stored)]
-        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": offsets}
-        content += stored
+        start, end = end, end + tensor.size * (4 if dtype == "F32" else 2)
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [start, end]}
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)
-    file.write_bytes(len(head).to_bytes(8, "little") + head + content)
+    with file.open("wb") as stream:
+        stream.write(len(head).to_bytes(8, "little") + head)
+        for tensor in tensors.values():
+            if dtype == "BF16":
+                stored = ((tensor.view(np.uint32) + 0x8000) >> 16).astype("<u2")
+            else:
+                stored = tensor.astype({"F32": "<f4", "F16": "<f2"}[dtype])
+            stream.write(stored.tobytes())
 
 
 def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
