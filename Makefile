@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat docs demo test test-scale check bench measured soak reproduce-mini verify-models clean system system-scale system-tests
+.PHONY: compat docs demo test test-scale check package audit bench measured soak reproduce-mini verify-models clean system system-scale system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -17,13 +17,22 @@ demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with t
 test: $(VENV)/test.stamp $(SDKS)  ## set up, then all tests with coverage
 	$(PY) -m pytest --cov --cov-report=term
 
-check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size budget, README's figures
+check: $(VENV)/check.stamp     ## format, lint, types, import contracts, security lint, size budget, README's figures
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml src
+	$(VENV)/bin/zizmor --offline --quiet --no-progress .github
 	$(PY) scripts/size_budget.py
 	$(PY) benchmarks/tables.py
+	$(PY) scripts/check_release.py
+
+package: $(VENV)/package.stamp ## what is released, checked and tried, in dist/: source, a wheel for each of PYTHONS, SBOM; PACKAGE=--twice compares two builds
+	scripts/package.sh $(PACKAGE) $(PYTHONS)
+
+audit: $(VENV)/package.stamp   ## known vulnerabilities of what is pinned; asks a database over the network
+	$(VENV)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA is a folder of sets in BEIR layout
 	$(PY) benchmarks/run.py --data $(DATA)
@@ -97,6 +106,10 @@ $(VENV)/docs.stamp: $(VENV)/run.stamp
 
 $(VENV)/recipe.stamp: $(VENV)/run.stamp
 	$(PIP) --group recipe
+	@touch $@
+
+$(VENV)/package.stamp: $(VENV)/base.stamp pyproject.toml
+	$(PIP) --group package
 	@touch $@
 
 $(VENV)/check.stamp: $(VENV)/run.stamp

@@ -7,7 +7,9 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#if __has_include(<cxxabi.h>)
 #include <cxxabi.h>
+#endif
 
 #include <algorithm>
 #include <chrono>

@@ -29,6 +29,8 @@ It knows nothing of the rest of the package.
     └── DeadlineError (TimeoutError)        the deadline passed before there was anything to return
 """
 
+MESSAGE_MAX = 1_500  # characters of an error about files that others wrote
+
 
 class CrossrankError(Exception):
     """The root: `except CrossrankError` catches every failure that crossrank raises on purpose."""
@@ -74,6 +76,11 @@ class MissingExtra(CrossrankError, ImportError):  # noqa: N818 - the name is par
 
 class ModelError(CrossrankError, OSError):
     """The model cannot be had."""
+
+    def __str__(self) -> str:
+        """The message; its middle is left out where a file's content made it long."""
+        text = super().__str__()
+        return text if len(text) <= MESSAGE_MAX else f"{text[: MESSAGE_MAX // 2]} ... {text[-MESSAGE_MAX // 4 :]}"
 
 
 class ModelNotFoundError(ModelError):

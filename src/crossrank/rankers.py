@@ -60,11 +60,11 @@ class Call:
         cls,
         query: str,
         documents: Sequence[Document],
-        top_k: int | None,
-        threshold: float | None,
-        fields: Sequence[str] | None,
-        instruction: str | None,
-        deadline_s: float | None,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        instruction: str | None = None,
+        deadline_s: float | None = None,
         threshold_on: ThresholdOn = "score",
     ) -> "Call":
         """The call, of what a caller gave."""

@@ -84,6 +84,8 @@ class Reranker(Keeps):
             `crossrank.calibration.Calibration`. "auto" is calibration.json beside the model, if it is there; None none.
         layer: after which layer to stop and score, of a model that has heads there (bge-reranker-v2-minicpm-layerwise:
             8 to 40); by default the last. An error for others.
+        language_guard: whether to warn, once, when texts are clearly in a language that the model is not meant for;
+            needs the extra `language`, and looks at few texts. CROSSRANK_LANGUAGE_GUARD=off ends it everywhere.
         allow_unverified: whether to open a model whose modelling code comes with its checkpoint, which is never run,
             and for which crossrank has a net that nobody has compared with the real weights (docs/models.md). A model
             that is stored as ONNX needs no such net.
@@ -127,6 +129,7 @@ class Reranker(Keeps):
         waiting_max: int = WAITING_MAX,
         calibration: str | PathLike[str] | Calibration | None = "auto",
         layer: int | None = None,
+        language_guard: bool = True,
         allow_unverified: bool = False,
     ) -> None:
         if check_number("waiting_max", waiting_max) < 1:
@@ -153,6 +156,7 @@ class Reranker(Keeps):
                 revision=revision,
                 compile=compile,
                 layer=layer,
+                language_guard=language_guard,
                 allow_unverified=allow_unverified,
             ),
             None if fallback is None else check_ranker(fallback, "fallback"),

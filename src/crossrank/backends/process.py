@@ -4,10 +4,10 @@ It knows processes and batches; not what opens the model there, nor that there a
 """
 
 import os
-import pickle
+import pickle  # between us and our own process  # nosec B403
 import signal
 import socket
-import subprocess
+import subprocess  # our own interpreter  # nosec B404
 import sys
 import threading
 import weakref
@@ -55,7 +55,7 @@ class ProcessBackend:
         with theirs:
             paths = [path or os.getcwd() for path in sys.path]  # noqa: PTH109 - as text, as it stands there
             told = [str(theirs.fileno()), ",".join(map(str, cores)), *paths]
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter  # nosec B603
                 [sys.executable, "-c", START, *told],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -82,7 +82,7 @@ class ProcessBackend:
         """
         kind, answer = self._answer()
         assert kind == Kind.OPENED, "bug: the process answers before it has a model"
-        limits, facts = pickle.loads(answer)  # noqa: S301 - our own process
+        limits, facts = pickle.loads(answer)  # noqa: S301 - our own process  # nosec B301
         self.limits, self.facts = replace(limits, ahead=1), facts
         return self
 
@@ -142,7 +142,7 @@ class ProcessBackend:
             self._lost = f"{self.name} {self._end_of(exc)}"
             raise ReplicaError(self._lost) from exc
         if answered == Kind.FAILED:
-            raise pickle.loads(answer)  # noqa: S301 - our own process
+            raise pickle.loads(answer)  # noqa: S301 - our own process  # nosec B301
         return answered, answer
 
     def _end_of(self, failure: Exception) -> str:

@@ -5,7 +5,7 @@ the model, which it is sent.
 """
 
 import os
-import pickle
+import pickle  # of whoever started this  # nosec B403
 import select
 import signal
 import socket
@@ -42,7 +42,7 @@ def main(handle: int, cores: str) -> None:
 def _serve(line: Line) -> None:
     _, (opening, *_) = line.receive()
     try:
-        backend: Backend = pickle.loads(opening)()  # noqa: S301 - the parent's own
+        backend: Backend = pickle.loads(opening)()  # noqa: S301 - the parent's own  # nosec B301
     except Exception as exc:  # noqa: BLE001 - whatever it is, the parent tells it
         line.send(Kind.FAILED, _sendable(exc))
         return
@@ -72,7 +72,7 @@ def _sendable(error: Exception) -> bytes:
         error.add_note("In a replica's process:\n" + "".join(traceback.format_exception(error)))
     try:
         pickled = pickle.dumps(error)
-        pickle.loads(pickled)  # noqa: S301 - some fail only here
+        pickle.loads(pickled)  # noqa: S301 - some fail only here  # nosec B301
     except Exception:  # noqa: BLE001 - of somebody else's class: anything may fail
         return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
     return pickled

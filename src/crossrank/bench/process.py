@@ -7,7 +7,7 @@ import json
 import os
 import selectors
 import signal
-import subprocess
+import subprocess  # our own files  # nosec B404
 import sys
 import time
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Worker:
         self.born = self.answered = time.perf_counter()
         with log.open("ab") as stderr:
             # NOTE: -P keeps the folder of worker.py from its path: a library would find our modules for its own.
-            self._process = subprocess.Popen(  # noqa: S603 - an interpreter and our own file
+            self._process = subprocess.Popen(  # noqa: S603 - an interpreter and our own file  # nosec B603
                 [str(python or sys.executable), "-P", "-u", str(WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

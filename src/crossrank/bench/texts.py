@@ -43,7 +43,7 @@ class Texts:
         Each document comes once before any comes again, then with a number behind it: equal texts are scored once.
         """
         query = self.queries[number % len(self.queries)]
-        choose = random.Random(f"{count} {number}")  # noqa: S311 - drawn again in the next run
+        choose = random.Random(f"{count} {number}")  # noqa: S311 - drawn again in the next run  # nosec B311
         drawn = choose.sample(self.documents, min(count, len(self.documents)))
         met: Counter[str] = Counter()
         pairs = []
@@ -65,7 +65,7 @@ def built(words: int = WORDS) -> Texts:
     """
     if words < 1:
         raise UsageError(f"{words} words make no passage; allowed: 1 or more")
-    choose = random.Random(words)  # noqa: S311 - the same texts each time
+    choose = random.Random(words)  # noqa: S311 - the same texts each time  # nosec B311
     probes = shipped_probes()
     sentences = [sentence for probe in probes for text in probe.texts for sentence in SENTENCE.split(text)]
     passages = [

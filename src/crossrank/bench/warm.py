@@ -73,7 +73,7 @@ class Warm:
         before = {id(case.opened): case for case in cases if case.seconds}
         cases += own
         active = [case for case in own if self._warmed(case, before.get(id(case.opened)))]
-        choose, number = random.Random(count), 0  # noqa: S311 - an order
+        choose, number = random.Random(count), 0  # noqa: S311 - an order  # nosec B311
         while active:
             self.say(f"{count} documents, turn {number + 1}")
             pairs = self.texts.turn(count, number)

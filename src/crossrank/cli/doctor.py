@@ -16,7 +16,13 @@ from crossrank.cli.unverified import allow_unverified
 from crossrank.machine import cpu_name, cpu_quota, gpus, memory_bytes, usable_cores
 from crossrank.numa import domains
 
-EXTRAS = {"torch": "torch", "onnx": "onnxruntime", "eval": "ir_measures", "train": "sentence_transformers"}
+EXTRAS = {
+    "torch": "torch",
+    "onnx": "onnxruntime",
+    "eval": "ir_measures",
+    "train": "sentence_transformers",
+    "language": "py3langid",
+}
 SCHEMA_VERSION = 1
 
 

@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("crossrank.cli.train", "Train a reranker on your own data."),
     "export": ("crossrank.cli.export", "Write a model as ONNX, checked against its own scores."),
     "convert": ("crossrank.cli.convert", "Turn old .bin weights into safetensors, without running their code."),
-    "models": ("crossrank.cli.models", "List, describe, download and remove models."),
+    "models": ("crossrank.cli.models", "List, choose, compare, download and remove models."),
     "doctor": ("crossrank.cli.doctor", "Show what this machine has and which path the engine would take."),
 }
 EXAMPLES = """\b

@@ -51,14 +51,15 @@ def command(config: str | None, *, ray: bool, address: str | None, workers_max: 
     """
     flags = {name: value for name, value in given.items() if value not in (None, ())}
     settings = read_settings(flags, os.environ, config)
+    from crossrank.server.serve import check_installed, serve
+
     if ray:
+        check_installed()
         from crossrank.cluster.serve import serve_on_ray
 
         return serve_on_ray(settings, address=address, workers_max=workers_max, told=_tell)
     if address is not None or workers_max is not None:
         raise UsageError("--address and --workers-max are about a cluster of Ray; give --ray, too")
-    from crossrank.server.serve import serve
-
     return serve(settings, partial(open_ranker, settings), told=_tell)
 
 

@@ -174,8 +174,6 @@ def _last_line(exc: BaseException) -> str:
 
 def _check_installed() -> None:
     try:
-        import msgspec  # noqa: F401
-        import prometheus_client  # noqa: F401
         from ray import serve  # noqa: F401
     except ImportError as exc:
         raise MissingExtra(f"{exc.name} is not installed. Run: pip install 'crossrank[ray,server]'") from exc

@@ -6,7 +6,7 @@ It is the only place that knows both checkpoints and backends.
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
@@ -27,12 +27,13 @@ from crossrank.checkpoint.tokenizer import (
     read_template,
     with_answers,
 )
-from crossrank.checkpoint.weights import load_weights
+from crossrank.checkpoint.weights import Tensor, load_weights
 from crossrank.engine.cache import ScoreCache, open_cache
 from crossrank.engine.choose import choose, cuda_devices
 from crossrank.engine.cut import WINDOWS_MAX, Aggregate, LongDocuments, aggregate_of
 from crossrank.engine.encode import EncodeConfig, Encoder, token_cache
 from crossrank.engine.fingerprint import fingerprint
+from crossrank.engine.language import guard_of
 from crossrank.engine.packed import packed_file
 from crossrank.engine.precision import kept
 from crossrank.engine.replicate import Count, Where, on_cores, on_gpus, replicated
@@ -71,6 +72,7 @@ class OpenConfig:
     compile: bool = False
     layer: int | None = None
     allow_unverified: bool = False
+    language_guard: bool = True
     self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
     classes: bool = False  # only for that drop-in too: labels that are no grades of relevance, each with its own logit
@@ -125,10 +127,11 @@ def open_scorer(config: OpenConfig) -> Scorer:
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
     identity = fingerprint(source.folder, profile, encoder, backend.facts) if shared else b""
-    scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder)
+    guard = guard_of(source.name, source.folder) if config.language_guard else None
+    scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder, guard=guard)
     if config.self_test and not (config.classes and profile.labels > 1):  # its question is about relevance
         whole = replace(encoder, config=replace(encode, max_chars=None))  # the probes are meant to be read to the end
-        self_test(replace(scorer, encoder=whole))
+        self_test(replace(scorer, encoder=whole, guard=None))
     facts, seconds = backend.facts, time.perf_counter() - started
     emit(
         ModelOpened(
@@ -169,8 +172,16 @@ def _aggregate(config: OpenConfig) -> Aggregate:
     return aggregate
 
 
-def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Backend:
-    """The model in `folder` on the backend that was asked for, or the fastest that runs it; on each of its places."""
+Weights = Mapping[str, Tensor]
+
+
+def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path, *, weights: Weights | None = None) -> Backend:
+    """The model in `folder` on the backend that was asked for, or the fastest that runs it; on each of its places.
+
+    `weights` stand in for those of the folder, of a model in one place; what is packed of them is not kept.
+    """
+    if weights is not None:
+        return _open_replica(config, profile, folder, Where(config.device, config.threads), weights)
     wheres = [Where(config.device, config.threads)] if config.devices is None else list(map(Where, config.devices))
     if config.replicas != 1:
         wheres = _wheres(config, _chosen(config, profile, folder))
@@ -199,16 +210,19 @@ def _wheres(config: OpenConfig, chosen: str) -> list[Where]:
     return on_cores(config.replicas, config.threads, domains(), usable_cores())
 
 
-def _chosen(config: OpenConfig, profile: ModelProfile, folder: Path) -> str:
+def _chosen(config: OpenConfig, profile: ModelProfile, folder: Path, *, given: bool = False) -> str:
     """Native, torch or onnx."""
-    stored = any(folder.glob("*.safetensors"))
+    stored = given or any(folder.glob("*.safetensors"))
     return choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
 
 
-def _open_replica(config: OpenConfig, profile: ModelProfile, folder: Path, where: Where) -> Backend:
+def _open_replica(
+    config: OpenConfig, profile: ModelProfile, folder: Path, where: Where, weights: Weights | None = None
+) -> Backend:
     """The model in `folder`, once, in this process."""
     config = replace(config, device=where.device, threads=where.threads)
-    chosen = _chosen(config, profile, folder)
+    given = weights is not None
+    chosen = _chosen(config, profile, folder, given=given)
     # A graph is of the authors' own making, whatever their code is.
     _check_verified(profile, allowed=config.allow_unverified or chosen == "onnx")
     if chosen == "onnx":
@@ -226,7 +240,8 @@ def _open_replica(config: OpenConfig, profile: ModelProfile, folder: Path, where
             threads=config.threads,
             batch_tokens=config.batch_tokens,
         )
-    weights = None if profile.family.foreign else load_weights(folder, profile)
+    if weights is None and not profile.family.foreign:
+        weights = load_weights(folder, profile)
     if chosen == "torch":
         from crossrank.backends.torch import open_torch
 
@@ -252,7 +267,7 @@ def _open_replica(config: OpenConfig, profile: ModelProfile, folder: Path, where
         precision=precision,
         threads=config.threads,
         batch_tokens=config.batch_tokens,
-        packed=packed_file(folder, engine_file(), used_isa(), precision, where.domain),
+        packed="" if given else packed_file(folder, engine_file(), used_isa(), precision, where.domain),
     )
 
 

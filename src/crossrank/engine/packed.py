@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from crossrank.checkpoint.source import WANTED
-from crossrank.machine import cache_folder
+from crossrank.machine import cache_folder, make_private
 
 log = logging.getLogger("crossrank")
 
@@ -35,7 +35,7 @@ def packed_file(folder: Path, engine: Path, isa: str, precision: str, domain: in
     kept = caches / "packed"
     try:
         name = _name(folder, engine, isa, precision) + (f"-{domain}" if domain else "")
-        kept.mkdir(parents=True, exist_ok=True)
+        make_private(kept)
         file = kept / f"{name}.weights"
         if file.exists():
             os.utime(file)
