@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat demo test test-scale check bench soak reproduce-mini verify-models clean system system-tests
+.PHONY: compat docs demo test test-scale check package audit bench measured soak reproduce-mini verify-models clean system system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -17,15 +17,31 @@ demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with t
 test: $(VENV)/test.stamp $(SDKS)  ## set up, then all tests with coverage
 	$(PY) -m pytest --cov --cov-report=term
 
-check: $(VENV)/check.stamp     ## format, lint, types, import contracts, size budget
+check: $(VENV)/check.stamp     ## format, lint, types, import contracts, security lint, size budget, README's figures
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml src
+	$(VENV)/bin/zizmor --offline --quiet --no-progress .github
 	$(PY) scripts/size_budget.py
+	$(PY) benchmarks/tables.py
+	$(PY) scripts/check_release.py
 
-bench: $(VENV)/test.stamp      ## the numbers that README quotes; DATA is a folder of sets in BEIR layout
+package: $(VENV)/package.stamp ## what is released, checked and tried, in dist/: source, a wheel for each of PYTHONS, SBOM; PACKAGE=--twice compares two builds
+	scripts/package.sh $(PACKAGE) $(PYTHONS)
+
+audit: $(VENV)/package.stamp   ## known vulnerabilities of what is pinned; asks a database over the network
+	$(VENV)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA is a folder of sets in BEIR layout
 	$(PY) benchmarks/run.py --data $(DATA)
+
+measured: $(VENV)/test.stamp   ## what depends on the machine of the figures in README and docs, measured and written there
+	$(PY) benchmarks/run.py --data $(DATA) --write startup peers shapes exactness footprint
+
+docs: $(VENV)/docs.stamp       ## the documentation, as build/site; warnings are failures
+	$(PY) scripts/docs
 
 reproduce-mini: $(VENV)/recipe.stamp  ## the bundled model from its recipe: hours on a CPU, minutes on a GPU; goes on where it was stopped
 	$(VENV)/bin/crossrank train recipes/crossrank-mini-1.toml --data $(DATA) --resume
@@ -77,8 +93,16 @@ $(VENV)/test.stamp: $(VENV)/run.stamp | system-tests
 	@scripts/sdk_env.sh $* $(PYTHON)
 	@touch $@
 
+$(VENV)/docs.stamp: $(VENV)/run.stamp
+	$(PIP) --group docs
+	@touch $@
+
 $(VENV)/recipe.stamp: $(VENV)/run.stamp
 	$(PIP) --group recipe
+	@touch $@
+
+$(VENV)/package.stamp: $(VENV)/base.stamp pyproject.toml
+	$(PIP) --group package
 	@touch $@
 
 $(VENV)/check.stamp: $(VENV)/run.stamp

@@ -11,16 +11,18 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from crossrank.bench.machine import Machine
+from crossrank.bench.result import Result, read_result, write_result
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.machine import usable_cores
-from machine import describe
-from peers.catalog import OURS, PEERS
+from measured import Measured
+from peers.catalog import IN_README, OURS, PEERS
 from peers.compare import Comparison, Settings, ours_here
 from peers.environments import Environments, default_folder, online
 from peers.isa import FORCED
 from peers.model import at_full_length
 from peers.passages import LONG, RUNS, Case, Passages
-from peers.report import peak_line, split, table, targets, write_json, write_plot
+from peers.report import peak_line, rows_of, split, table, targets, write_plot
 
 REPEATS = 9
 DOCUMENTS = (100, 20, 1000)
@@ -43,17 +45,20 @@ def main() -> int:
     return 0
 
 
-def measure(data: Path) -> list[tuple[str, str, str]]:
-    """Rows of (what, median, ratio to crossrank's best) for `run.py`; none, with a word, where no peer can be had."""
-    arguments = _parser().parse_args(["--data", str(data), "--documents", str(DOCUMENTS[0]), "--sets", SETS[0]])
+def measure(data: Path) -> Measured:
+    """The first case, for `run.py`: its lines have the ratio to crossrank's best. None where no peer can be had."""
+    first = ["--documents", str(DOCUMENTS[0]), "--sets", SETS[0], "--peers", ",".join(IN_README)]
+    arguments = _parser().parse_args(["--data", str(data), *first])
     if not any(arguments.envs.glob("*/ready")) and not online():
         print(
             f"peers: skipped, nothing is installed in {arguments.envs} and pip's registry is silent",
             file=sys.stderr,
         )
-        return []
-    with redirect_stdout(sys.stderr):  # the whole tables; the rows are run.py's to print
-        return compare(arguments)
+        return Measured([], ())
+    with redirect_stdout(sys.stderr):  # the whole tables; the lines are run.py's to print
+        lines = compare(arguments)
+    kept = read_result(arguments.out / "cpu_peers.json")
+    return Measured(lines, kept.rows, kept.settings)
 
 
 def compare(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
@@ -77,7 +82,8 @@ def compare(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
     cases = [Case(first, count) for count in arguments.documents]
     cases += [Case(name, arguments.documents[0]) for name in rest]
     held = f", held to {arguments.isa}" if arguments.isa else ""
-    title = f"{describe()}; {arguments.threads} used{held}, {arguments.repeats} repeats"
+    machine = Machine.here()
+    title = f"{machine}; {arguments.threads} used{held}, {arguments.repeats} repeats"
     print(f"## {title}\n")
     outcomes = []
     with Comparison(wanted, envs, settings, logs) as comparison:
@@ -87,8 +93,9 @@ def compare(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
             outcome = comparison.run(case, passages)
             print(table(outcome, comparison.opened, peak, arguments.isa), flush=True)
             outcomes.append(outcome)
-            about = {"machine": title, "settings": asdict(settings), "reference": comparison.reference}
-            write_json(arguments.out / "cpu_peers.json", outcomes, comparison.opened, peak, about)  # kept so far
+            about = {**asdict(settings), "reference": comparison.reference, "peak_flops": peak}
+            result = Result("peers", machine, tuple(rows_of(outcomes, comparison.opened, peak)), about)
+            write_result(result, arguments.out / "cpu_peers.json")  # so far
             with suppress(ImportError):
                 write_plot(arguments.out / "cpu_peers.png", outcomes, comparison.opened, title)
         rows = targets(outcomes[0], comparison.opened, peak, arguments.isa)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from crossrank.backends.device import place_for
 from crossrank.backends.torch import TorchBackend
+from crossrank.bench.machine import describe
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.checkpoint.weights import load_weights
@@ -30,7 +31,6 @@ from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.nets.transformer import Transformer
 from crossrank.testing import tiny_checkpoint
-from machine import describe
 from peers.model import at_full_length
 from peers.passages import Case, Passages
 

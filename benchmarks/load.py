@@ -5,6 +5,7 @@ Raw sockets and bodies made beforehand: a client library would cost more than wh
 
 import asyncio
 import math
+import socket
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -109,3 +110,21 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
     length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
     await reader.readexactly(length)
     return int(head[9:12]), b"connection: close" not in head
+
+
+def answer_of(connection: socket.socket, request: bytes) -> bytes:
+    """One call on an open connection, waited for in the caller's thread: the answer's body.
+
+    Raises:
+        OSError: it was refused, or the connection ended.
+    """
+    connection.sendall(request)
+    with connection.makefile("rb") as answer:
+        status = answer.readline()
+        length = 0
+        while (line := answer.readline()) not in (b"\r\n", b""):
+            name, _, value = line.lower().partition(b":")
+            length = int(value) if name == b"content-length" else length
+        if b" 200 " not in status:
+            raise OSError(f"a single call was answered with {status!r}")
+        return answer.read(length)

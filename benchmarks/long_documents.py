@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrank import Reranker
+from crossrank.bench.machine import describe
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.checkpoint.tokenizer import load_tokenizer
@@ -28,7 +29,6 @@ from crossrank.evaluate.candidates import candidates_of, from_bm25
 from crossrank.evaluate.collection import Collection, read_collection, read_qrels, read_texts
 from crossrank.evaluate.compare import compare, holm
 from crossrank.evaluate.measure import parse_measures, per_query
-from machine import describe
 
 DOCUMENT_TOKENS = 1_500
 BEYOND = 512  # tokens before the paragraph that answers

@@ -1,32 +1,53 @@
-"""Runs the benchmarks and prints their tables in Markdown; with --log they are added to LOG.md."""
+"""Runs the benchmarks and prints their tables in Markdown; with --write, README and docs quote what was measured.
+
+--write keeps each result in benchmarks/results and rewrites the tables that are made from them (tables.py); --log adds
+the printed tables to LOG.md.
+"""
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import caching
 import concurrency
 import cpu_peers
+import exactness
 import footprint
 import integrations
 import prompt
-import quality
+import replicas
+import sets
+import shapes
 import speed
 import startup
-from machine import describe
+import tables
+from crossrank.bench.machine import Machine
+from crossrank.bench.result import write_result
+from measured import Line, Measured
 
-BENCHMARKS = {
-    "startup": ("Beginning", "target", lambda _: startup.measure()),
-    "footprint": ("Weight", "target", lambda _: footprint.measure()),
-    "speed": ("Speed", "time / ours", speed.measure),
-    "concurrency": ("Many callers", "time / ours, or target", concurrency.measure),
-    "integrations": ("Frameworks and search", "target", lambda _: integrations.measure()),
+Measure = Callable[[Path], Measured]
+NEED_DATA = ("speed", "concurrency", "peers", "replicas", "exactness", "sets")
+
+
+def _lines(measure: Callable[[Path], Iterable[Line]]) -> Measure:
+    return lambda data: Measured.of(measure(data))
+
+
+BENCHMARKS: dict[str, tuple[str, str, Measure]] = {
+    "startup": ("Beginning", "target", _lines(lambda _: startup.measure())),
+    "footprint": ("Weight", "target", _lines(lambda _: footprint.measure())),
+    "speed": ("Speed", "time / ours", _lines(speed.measure)),
+    "concurrency": ("Many callers", "time / ours, or target", _lines(concurrency.measure)),
+    "integrations": ("Frameworks and search", "target", _lines(lambda _: integrations.measure())),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
-    "caching": ("Caches", "target", lambda _: caching.measure()),
-    "prompt": ("Prompts", "target", lambda _: prompt.measure()),
-    "quality": ("Exactness", "target", quality.measure),
+    "replicas": ("Replicas", "time / one model's, or target", _lines(replicas.measure)),
+    "shapes": ("Models by shape", "", lambda _: shapes.measure()),
+    "caching": ("Caches", "target", _lines(lambda _: caching.measure())),
+    "prompt": ("Prompts", "target", _lines(lambda _: prompt.measure())),
+    "exactness": ("Exactness", "target", _lines(exactness.measure)),
+    "sets": ("nDCG@10", "", sets.measure),
 }
-NEED_DATA = ("speed", "concurrency", "peers", "quality")
 
 
 def main() -> int:
@@ -35,22 +56,28 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all without it")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of sets in BEIR layout")
     parser.add_argument("--log", action="store_true", help="add the tables to benchmarks/LOG.md")
+    parser.add_argument("--write", action="store_true", help="keep results, and rewrite the tables made from them")
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    text = [f"## {describe()}\n"]
+    if set(names) & set(NEED_DATA) and not (arguments.data / "trec_dl19").is_dir():
+        print(f"{arguments.data} has no folder trec_dl19 (BEIR layout); give --data", file=sys.stderr)
+        return 2
+    machine = Machine.here()  # before anything is written: a rewritten table makes the source another one
+    text = [f"## {machine}\n"]
     print(text[0])
     for name in names:
-        if name in NEED_DATA and not (arguments.data / "trec_dl19").is_dir():
-            print(f"{name}: {arguments.data} has no folder trec_dl19 (BEIR layout); give --data", file=sys.stderr)
-            return 2
         title, last, measure = BENCHMARKS[name]
-        rows = "".join(f"| {' | '.join(row)} |\n" for row in measure(arguments.data))
-        if not rows:
+        measured = measure(arguments.data)
+        if not measured.lines:
             continue  # it has said why
-        text.append(f"| {title} | measured | {last} |\n|---|---|---|\n{rows}")
+        lines = "".join(f"| {' | '.join(line)} |\n" for line in measured.lines)
+        text.append(f"| {title} | measured | {last} |\n|---|---|---|\n{lines}")
         print(text[-1], flush=True)
+        if arguments.write and name in tables.KEPT:
+            write_result(measured.result(name, machine), tables.RESULTS / f"{name}.json")
+            tables.write()
     if arguments.log:
         with (Path(__file__).parent / "LOG.md").open("a") as log:
             log.write("\n" + "\n".join(text))

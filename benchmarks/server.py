@@ -16,19 +16,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 from crossrank import Reranker
+from crossrank.bench.machine import describe
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.evaluate.collection import read_collection
 from crossrank.machine import usable_cores
-from load import Load, load, request_of
-from machine import describe
+from load import Load, answer_of, load, request_of
 from peers.environments import Environments, UnavailableError, default_folder
 
 START_S_MAX = 180.0
 STOP_S_MAX = 30.0
+Call = tuple[str, list[str]]
+Both = tuple[float, float]  # seconds that the engine itself took for a call, and a server
 PEERS = Path(__file__).parent / "peers"
 
 
@@ -93,6 +95,7 @@ class Figures:
     """What was measured of one server, a load after the other; over rounds, the same levels again."""
 
     loads: list[Load] = field(default_factory=list)
+    both: list[Both] = field(default_factory=list)
 
     def of(self, connections: int) -> list[Load]:
         return [load for load in self.loads if load.connections == connections]
@@ -106,64 +109,79 @@ def main() -> int:
         print(f"{corpus} is not there; give --data", file=sys.stderr)
         return 2
     calls = list(_calls(corpus, arguments.documents, arguments.calls))
-    requests = [json.dumps({"query": query, "documents": documents}).encode() for query, documents in calls]
     print(f"## {describe()}; {arguments.threads} used; {arguments.documents} documents a call\n", flush=True)
-    engine, alone = _engine(calls, arguments)
-    figures = {server.name: Figures() for server in SERVERS}
-    for _ in range(arguments.rounds):
-        for server in SERVERS:
-            if arguments.only and server.environment not in arguments.only:
-                continue
-            try:
-                _measure(server, figures[server.name], requests, arguments)
-            except (UnavailableError, OSError, TimeoutError) as exc:
-                print(f"{server.name}: {exc}", file=sys.stderr)
-    _print(engine, alone, figures, arguments)
+    rates, figures = [], {server.name: Figures() for server in SERVERS}
+    with Reranker(cache=None, threads=arguments.threads) as reranker:
+        for _ in range(arguments.rounds):
+            for server in SERVERS:
+                if arguments.only and server.environment not in arguments.only:
+                    continue
+                rates.append(_engine(reranker, calls, arguments))
+                try:
+                    loads, both = _measure(server, reranker, calls, arguments)
+                except (UnavailableError, OSError, TimeoutError) as exc:
+                    print(f"{server.name}: {exc}", file=sys.stderr)
+                    continue
+                figures[server.name].loads += loads
+                figures[server.name].both += both
+    engine = statistics.median(rates)
+    _print(engine, figures, arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     told = {name: [asdict(load) for load in found.loads] for name, found in figures.items()}
     (arguments.out / "server.json").write_text(json.dumps({"machine": describe(), "engine": engine, "servers": told}))
     return 0
 
 
-def _calls(corpus: Path, documents: int, calls: int) -> Iterator[tuple[str, list[str]]]:
+def _calls(corpus: Path, documents: int, calls: int) -> Iterator[Call]:
     """Queries with documents, all of them different: each passage is in one call only."""
     texts = list(islice(read_collection(corpus).corpus.values(), documents * calls))
     for number in range(len(texts) // documents):
         yield f"what is known of number {number}", texts[number * documents : (number + 1) * documents]
 
 
-def _engine(calls: list[tuple[str, list[str]]], arguments: argparse.Namespace) -> tuple[float, float]:
-    """Pairs a second of the engine itself, with as many callers as the busiest server has; and one call's seconds."""
-    with Reranker(cache=None, threads=arguments.threads) as reranker:
-        turn = iter(calls * 100)
+def _engine(reranker: Reranker, calls: list[Call], arguments: argparse.Namespace) -> float:
+    """Pairs a second of the engine itself, with as many callers as the busiest server has."""
+    turn = cycle(calls)
 
-        async def caller(until: float) -> int:
-            done = 0
-            while time.perf_counter() < until:
-                query, documents = next(turn)
-                done += len(await reranker.arank(query, documents))
-            return done
+    async def caller(until: float) -> int:
+        done = 0
+        while time.perf_counter() < until:
+            query, documents = next(turn)
+            done += len(await reranker.arank(query, documents))
+        return done
 
-        async def together() -> float:
-            started = time.perf_counter()
-            until = started + arguments.seconds
-            done = await asyncio.gather(*(caller(until) for _ in range(max(arguments.connections))))
-            return sum(done) / (time.perf_counter() - started)
+    async def together() -> float:
+        started = time.perf_counter()
+        until = started + arguments.seconds
+        done = await asyncio.gather(*(caller(until) for _ in range(max(arguments.connections))))
+        return sum(done) / (time.perf_counter() - started)
 
-        rates = [asyncio.run(together()) for _ in range(arguments.rounds)]
-        alone = []
-        for query, documents in calls[: min(len(calls), 50)]:
-            started = time.perf_counter()
-            reranker.rank(query, documents)
-            alone.append(time.perf_counter() - started)
-    return statistics.median(rates), statistics.median(alone)
+    return asyncio.run(together())
 
 
-def _measure(server: Server, figures: Figures, bodies: list[bytes], arguments: argparse.Namespace) -> None:
-    requests = [request_of(server.path, body) for body in bodies]
+def _measure(
+    server: Server, reranker: Reranker, calls: list[Call], arguments: argparse.Namespace
+) -> tuple[list[Load], list[Both]]:
+    """The server under each load; and single calls, each answered by the engine itself and then by the server."""
+    requests = [request_of(server.path, _body(call)) for call in calls]
     with _running(server, arguments) as port:
         load(port, requests, 2, 2.0)  # warm
-        figures.loads += [load(port, requests, count, arguments.seconds) for count in arguments.connections]
+        loads = [load(port, requests, count, arguments.seconds) for count in arguments.connections]
+        both: list[Both] = []
+        with socket.create_connection(("127.0.0.1", port), timeout=START_S_MAX) as connection:
+            until = time.perf_counter() + arguments.seconds
+            for call, request in zip(calls, requests, strict=True):
+                if (started := time.perf_counter()) > until:
+                    break
+                reranker.rank(*call)
+                between = time.perf_counter()
+                answer_of(connection, request)
+                both.append((between - started, time.perf_counter() - between))
+        return loads, both
+
+
+def _body(call: Call) -> bytes:
+    return json.dumps({"query": call[0], "documents": call[1]}).encode()
 
 
 @contextmanager
@@ -202,13 +220,12 @@ def _wait(process: subprocess.Popen[bytes], port: int, server: Server) -> None:
     raise UnavailableError(f"does not serve after {START_S_MAX:.0f} s")
 
 
-def _print(engine: float, alone: float, figures: dict[str, Figures], arguments: argparse.Namespace) -> None:
+def _print(engine: float, figures: dict[str, Figures], arguments: argparse.Namespace) -> None:
     print(
         "| | calls at a time | pairs/s | of the engine's | p50 ms | p99 ms | refused |\n|---|---|---|---|---|---|---|"
     )
     callers = max(arguments.connections)
     print(f"| the engine itself, `arank` | {callers} | {engine:,.0f} | 100% | | | |")
-    print(f"| the engine itself, `rank` | 1 | {arguments.documents / alone:,.0f} | | {1e3 * alone:.1f} | | |")
     best: dict[str, float] = {}
     for name, found in figures.items():
         for count in arguments.connections:
@@ -219,10 +236,14 @@ def _print(engine: float, alone: float, figures: dict[str, Figures], arguments: 
             p50, p99 = (1e3 * statistics.median(one.quantile(share) for one in loads) for share in (0.5, 0.99))
             refused = sum(one.refused for one in loads)
             print(f"| {name} | {count} | {rate:,.0f} | {rate / engine:.0%} | {p50:.1f} | {p99:.1f} | {refused} |")
-    ours = figures[SERVERS[0].name]
-    if 1 in arguments.connections and ours.loads:
-        added = statistics.median(one.median for one in ours.of(1)) - alone
-        print(f"\nAdded by HTTP to the median of one call of {arguments.documents} documents: {1e3 * added:.2f} ms")
+    for name, found in figures.items():
+        if found.both:
+            alone, served = (1e3 * statistics.median(times) for times in zip(*found.both, strict=True))
+            added = 1e3 * statistics.median(served - alone for alone, served in found.both)
+            print(
+                f"\n{len(found.both)} single calls, each to the engine itself ({alone:.1f} ms) and then to {name} "
+                f"({served:.1f} ms): {added:.2f} ms more"
+            )
     for name, rate in best.items():
         if name != SERVERS[0].name and SERVERS[0].name in best:
             print(f"Throughput of crossrank serve over {name}: {best[SERVERS[0].name] / rate:.1f}x")

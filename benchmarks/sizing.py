@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from crossrank.bench.machine import describe
 from crossrank.server.models import resident_mb
-from machine import describe
 
 CHARACTERS = 400  # of a document, about 90 tokens
 START_S_MAX = 60.0

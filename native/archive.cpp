@@ -1,11 +1,11 @@
 #include "archive.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <new>
-#include <random>
 #include <stdexcept>
 
 #ifndef _WIN32
@@ -32,9 +32,11 @@ static_assert(sizeof(Header) == line);
 
 }  // namespace
 
-void Archive::Free::operator()(std::byte* p) const { std::free(p); }
-
 #ifdef _WIN32
+
+void Archive::Free::operator()(std::byte* p) const { _aligned_free(p); }
+
+static void* aligned(std::size_t bytes) { return _aligned_malloc(bytes, line); }
 
 class Archive::File {};
 
@@ -42,6 +44,10 @@ Archive::Archive(const std::string&) { throw std::runtime_error("files are not m
 
 const std::byte* Archive::block(std::size_t bytes, const std::function<void(std::byte*)>& fill) {
 #else
+
+void Archive::Free::operator()(std::byte* p) const { std::free(p); }
+
+static void* aligned(std::size_t bytes) { return std::aligned_alloc(line, bytes); }
 
 class Archive::File {
 public:
@@ -87,7 +93,7 @@ const std::byte* Archive::block(std::size_t bytes, const std::function<void(std:
 #endif
     const std::size_t rounded = whole_lines(bytes);
     // aligned_alloc does not zero, and calloc does not align: zeroing what is filled anyway is cheap.
-    auto* made = static_cast<std::byte*>(std::aligned_alloc(line, rounded ? rounded : line));
+    auto* made = static_cast<std::byte*>(aligned(rounded ? rounded : line));
     if (!made) throw std::bad_alloc();
     pieces_.push_back({std::unique_ptr<std::byte, Free>(made), rounded});
     std::memset(made, 0, rounded);
@@ -112,7 +118,9 @@ void Archive::finish() const {
 
 bool Archive::save(const std::string& path) const {
     if (mapped()) return false;
-    const std::string part = path + "." + std::to_string(std::random_device()()) + ".part";
+    // Whoever takes the same name at the same nanosecond finds it taken, and keeps nothing.
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    const std::string part = path + "." + std::to_string(now) + ".part";
     std::FILE* file = std::fopen(part.c_str(), "wbx");
     if (!file) return false;
     Header header{};

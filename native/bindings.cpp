@@ -7,17 +7,22 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#if __has_include(<cxxabi.h>)
 #include <cxxabi.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
 #include "dispatch.h"
 #include "encoder.h"
+#include "pass.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -281,24 +286,73 @@ void construct(Encoder* self, const nb::dict& settings, const nb::dict& weights,
     if (!packed.empty()) self->weights().memory.save(packed);
 }
 
+// A batch that was checked, and where its logits go.
+struct Asked {
+    Asked(const Encoder& encoder, nb::handle ids, nb::handle type_ids, nb::handle offsets)
+        : tokens(ids, "ids"), types(type_ids, "type_ids"), ends(offsets, "offsets") {
+        check_batch(batch(), encoder);
+        rows = batch().sequences();
+        labels = encoder.config().labels();
+        logits = new float[std::max<std::size_t>(rows * labels, 1)];
+        owner = nb::capsule(logits, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+    }
+    Batch batch() const { return {tokens.values(), types.values(), ends.values()}; }
+    nb::object answer() const {
+        return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, {rows, labels}, owner));
+    }
+
+    Int32Vector tokens, types, ends;
+    std::size_t rows, labels;
+    float* logits;
+    nb::capsule owner;
+};
+
+void check_threads(int threads) {
+    if (threads < 1) fail("threads is " + str(threads) + ", must be at least 1");
+}
+
 nb::object run(const Encoder& self, nb::handle ids, nb::handle type_ids, nb::handle offsets,
                int threads, bool interruptible) {
-    const Int32Vector tokens(ids, "ids"), types(type_ids, "type_ids"), ends(offsets, "offsets");
-    const Batch batch{tokens.values(), types.values(), ends.values()};
-    if (threads < 1) fail("threads is " + str(threads) + ", must be at least 1");
-    check_batch(batch, self);
-
-    const std::size_t rows = batch.sequences(), labels = self.config().labels();
-    auto* logits = new float[std::max<std::size_t>(rows * labels, 1)];
-    const nb::capsule owner(logits, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+    check_threads(threads);
+    const Asked asked(self, ids, type_ids, offsets);
     {
         const GilRelease release;
         // Signals are the main thread's business; for others there is nothing to ask for.
         const std::function<void()> nothing = [] {};
-        self.run(batch, threads, interruptible ? signal_poll() : nothing, logits);
+        self.run(asked.batch(), threads, interruptible ? signal_poll() : nothing, asked.logits);
     }
-    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, {rows, labels}, owner));
+    return asked.answer();
 }
+
+// A pass with all that it looks at.
+class Begun {
+public:
+    Begun(const nb::object& encoder, nb::handle ids, nb::handle type_ids, nb::handle offsets, int threads,
+          const Begun* after)
+        : encoder_(encoder),
+          asked_(nb::cast<const Encoder&>(encoder_), ids, type_ids, offsets) {
+        check_threads(threads);
+        pass_.emplace(nb::cast<const Encoder&>(encoder_), asked_.batch(), threads, asked_.logits,
+                      after ? &*after->pass_ : nullptr);
+    }
+    ~Begun() {
+        const GilRelease release;
+        pass_.reset();
+    }
+    nb::object wait(bool interruptible) {
+        {
+            const GilRelease release;
+            const std::function<void()> poll = interruptible ? signal_poll() : [] {};
+            while (!pass_->wait_for(std::chrono::milliseconds(100))) poll();
+        }
+        return asked_.answer();
+    }
+
+private:
+    nb::object encoder_;
+    Asked asked_;
+    std::optional<Pass> pass_;
+};
 
 }  // namespace
 
@@ -327,4 +381,9 @@ NB_MODULE(_native, module) {
         .def_prop_ro("mapped", [](const Encoder& self) { return self.weights().memory.mapped(); })
         .def("run", &run, "ids"_a, "type_ids"_a, "offsets"_a, "threads"_a,
              "interruptible"_a = false);
+    nb::class_<Begun>(module, "Begun", nb::is_weak_referenceable())
+        .def(nb::init<const nb::object&, nb::handle, nb::handle, nb::handle, int, const Begun*>(),
+             "encoder"_a, "ids"_a, "type_ids"_a, "offsets"_a, "threads"_a,
+             "after"_a = nb::none())
+        .def("wait", &Begun::wait, "interruptible"_a = false);
 }

@@ -29,9 +29,14 @@ public:
     Table table(const std::string& name, std::size_t rows, std::size_t columns) {
         const TensorView* given = memory_.mapped() ? nullptr : &take(name, {rows, columns});
         Table table;
-        table.dtype = DType(memory_.number(given ? std::uint64_t(given->dtype) : 0));
+        const std::uint64_t dtype = memory_.number(given ? std::uint64_t(given->dtype) : 0);
+        table.dtype = DType(dtype);
         table.rows = memory_.number(given ? given->shape[0] : 0);
         table.columns = memory_.number(given ? given->shape[1] : 0);
+        // Of a mapped file, which may be damaged: its size is checked by what follows, if that is no wrapped number.
+        constexpr std::size_t most = std::size_t(1) << 31;
+        if (dtype > std::uint64_t(DType::bf16) || table.rows >= most || table.columns >= most)
+            throw std::runtime_error("the packed weights hold a table that cannot be");
         const std::size_t bytes = table.rows * table.columns * size_of(table.dtype);
         table.values =
             memory_.block(bytes, [&](std::byte* to) { std::memcpy(to, given->data, bytes); });

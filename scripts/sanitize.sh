@@ -9,7 +9,7 @@ for sanitizer in address,undefined thread; do
   cmake -S "$root/native" -B "$build" -G Ninja -DCROSSRANK_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DPython_EXECUTABLE="$(command -v python)" \
     -DCMAKE_CXX_FLAGS="-fsanitize=$sanitizer -fno-sanitize-recover=all -fno-omit-frame-pointer" >/dev/null
-  cmake --build "$build" --target test_kernels >/dev/null
+  cmake --build "$build" --target test_kernels test_passes >/dev/null
   echo "C++ tests, -fsanitize=$sanitizer"
   ctest --test-dir "$build" --output-on-failure
 done

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FAILURE, WARNING, MEDIAN, FUNCTION = 600, 400, 150, 60
+PACKAGE = 50_000_000  # bytes of what goes into a wheel, the model among it; check_wheel.py looks at the wheel
 
 
 def main() -> int:
@@ -18,7 +19,7 @@ def main() -> int:
         text=True,
         check=True,
     ).stdout.split()
-    sources = [Path(name) for name in tracked if name.endswith((".py", ".cpp", ".h", ".inl"))]
+    sources = [Path(name) for name in tracked if name.endswith((".py", ".cpp", ".h", ".inl", ".js"))]
     lengths = {path: len(path.read_text().splitlines()) for path in sources if path.exists()}
     for path, length in sorted(lengths.items(), key=lambda item: -item[1]):
         if length > WARNING:
@@ -31,8 +32,9 @@ def main() -> int:
                     too_long = True
                     sys.stdout.write(f"too long: {name} in {path} has {length} lines\n")
     median = statistics.median(lengths.values())
-    sys.stdout.write(f"{len(lengths)} files, median {median:.0f} lines\n")
-    return int(max(lengths.values()) > FAILURE or median > MEDIAN or too_long)
+    package = sum(Path(name).stat().st_size for name in tracked if name.startswith("src/") and Path(name).exists())
+    sys.stdout.write(f"{len(lengths)} files, median {median:.0f} lines; {package / 1e6:.1f} MB to install\n")
+    return int(max(lengths.values()) > FAILURE or median > MEDIAN or package > PACKAGE or too_long)
 
 
 def _functions(path: Path) -> Iterator[tuple[str, int]]:

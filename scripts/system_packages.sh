@@ -32,3 +32,6 @@ fi
 if [ "${2:-}" = tests ] && [ ! -e /usr/bin/chromium ] && ! apt chromium; then
   echo "There is no chromium: the tests of the playground are skipped." >&2
 fi
+if [ "${2:-}" = tests ] && ! command -v openssl >/dev/null && ! apt openssl; then
+  echo "There is no openssl: the test of the server's TLS is skipped." >&2
+fi

@@ -51,3 +51,15 @@ def page_of(browser: "Browser", url: str, **options: Any) -> Iterator["Page"]:
         assert complaints == []
     finally:
         context.close()
+
+
+def assert_count(page: "Page", selector: str, number: int) -> None:
+    """So many elements are there, or will be soon."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_count(number, timeout=WAIT_MS)
+
+
+def column(page: "Page", name: str) -> list[str]:
+    """The texts of a column's rows, from top to bottom."""
+    return page.get_by_role("region", name=name).locator(".text").all_inner_texts()

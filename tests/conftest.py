@@ -15,6 +15,7 @@ FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert")
 ENGINES = [(isa, precision) for isa in _native.isas() for precision in _native.precisions(isa)]  # all that this CPU has
 
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # before anything imports haystack
+os.environ.setdefault("CROSSRANK_LANGUAGE_GUARD", "off")  # tests give models whatever texts; its own tests wake it
 
 settings.register_profile("fast", max_examples=25, deadline=None)
 settings.register_profile("soak", max_examples=2_000, deadline=None)

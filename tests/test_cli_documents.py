@@ -1,6 +1,7 @@
 """Files of documents: what each format means, and that every mistake in one is told with its place."""
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,11 @@ def test_mistakes_end_with_two(
 def test_printable(text: str, shown: str) -> None:
     """Escape sequences, control characters and overrides of direction go; markup, emoji and letters stay."""
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize("text", ["\x9d", "\x90a", "\x1b]", "\x1b[", "\x9b0", "\x1b]0;\x90"])
+def test_no_text_takes_long_to_be_made_printable(text: str) -> None:
+    """Beginnings of escape sequences without an end, by the hundred thousand."""
+    started = time.perf_counter()
+    printable(text * 200_000)
+    assert time.perf_counter() - started < 10  # it was minutes, by the square of the length

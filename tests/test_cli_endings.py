@@ -206,3 +206,21 @@ def test_interrupted_at_the_start(file: Path) -> None:
         )
         assert (result.returncode, result.stdout) == (130, b""), module
         assert b"Traceback" not in result.stderr
+
+
+def test_interrupted_with_a_thread_that_never_ends() -> None:
+    """The process ends all the same, with 130."""
+    script = """
+import threading
+from crossrank.cli import main
+
+def interrupted():
+    threading.Thread(target=threading.Event().wait).start()
+    raise KeyboardInterrupt
+
+main.THREADS_S_MAX = 0.1
+main._cli = interrupted
+main.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"crossrank: interrupted\n")

@@ -97,7 +97,9 @@ def test_doctor_says_what_it_would_do(capsys: pytest.CaptureFixture[str]) -> Non
     shown = dict(line.split("  ", 1) for line in output(capsys, "doctor").splitlines())
     assert shown["usable cores"].strip() == str(usable_cores())
     assert shown["path"].strip().startswith("native on cpu, ")
-    assert {"processor", "memory", "cpu quota", "instruction sets", "gpus", "cache folder"} <= set(shown)
+    assert {"processor", "memory", "cpu quota", "numa domains", "instruction sets", "gpus", "cache folder"} <= set(
+        shown
+    )
 
 
 def test_doctor_as_json(capsys: pytest.CaptureFixture[str], checkpoint: Callable[..., Path]) -> None:
@@ -107,6 +109,7 @@ def test_doctor_as_json(capsys: pytest.CaptureFixture[str], checkpoint: Callable
     assert facts["family"] == "roberta"
     assert facts["memory_bytes"] is None or facts["memory_bytes"] > 0
     assert isinstance(facts["instruction_sets"], list)
+    assert sum(map(len, facts["numa_domains"].values())) >= facts["usable_cores"]
     assert isinstance(facts["extras"], dict)
     assert all(" " not in name for name in facts)
 

@@ -1,7 +1,5 @@
-"""An evaluation tells the truth about any ranker, goes on where it stopped, and says so in words and pictures."""
+"""An evaluation tells the truth about any ranker, and goes on where it stopped."""
 
-import builtins
-import json
 import math
 import resource
 from collections.abc import Sequence
@@ -10,64 +8,29 @@ from pathlib import Path
 import ir_measures
 import pytest
 
-from crossrank.errors import CrossrankError, MissingExtra, NotFiniteError, QueryTooLongError, UsageError
-from crossrank.evaluate.candidates import from_run
-from crossrank.evaluate.collection import Collection, read_run
+from crossrank.errors import CrossrankError, NotFiniteError, QueryTooLongError, UsageError
+from crossrank.evaluate.collection import Collection, Run
 from crossrank.evaluate.evaluate import evaluate
-from crossrank.evaluate.export import as_dict, as_json, write_files
-from crossrank.evaluate.folder import file_names
-from crossrank.evaluate.plot import pareto, write_plots
 from crossrank.evaluate.ranking import QueryRanked
-from crossrank.evaluate.report import as_markdown, method, sentences, title, verdict
+from crossrank.evaluate.report import verdict
 from crossrank.evaluate.result import Evaluation
 from crossrank.types import Hit, Ranking
-
-QUERIES = 30
-PNG = b"\x89PNG\r\n"
-
-
-class Fake:
-    """Scores "... grade 2" by its grade, times a factor; counts its calls; may fail at a query."""
-
-    def __init__(self, factor: float = 1.0, *, stop_at: str | None = None, error: BaseException | None = None) -> None:
-        self.factor, self.stop_at, self.error = factor, stop_at, error
-        self.asked: list[str] = []
-
-    def __repr__(self) -> str:
-        return f"Fake({self.factor})"
-
-    def rank(self, query: str, documents: Sequence[str], *, top_k: int | None = None) -> Ranking:
-        if query == self.stop_at and self.error is not None:
-            raise self.error
-        self.asked.append(query)
-        scores = [self.factor * float(text.rpartition(" ")[2]) for text in documents]
-        order = sorted(range(len(scores)), key=lambda i: -scores[i])
-        hits = (Hit(rank, i, scores[i], None, documents[i], documents[i]) for rank, i in enumerate(order, 1))
-        return Ranking(tuple(hits), query, usage={"tokens": 7})
+from pets import QUERIES, Fake, evaluated, in_their_own_order, pets_collection
 
 
 @pytest.fixture(scope="module")
 def pets() -> Collection:
-    """Queries with ten documents each, graded 0 to 2; the texts end with the grade."""
-    queries = {f"q{i}": f"question {i}" for i in range(QUERIES)}
-    corpus = {f"q{i}d{d}": f"question {i} text {d} grade {(d * 7 + i) % 3}" for i in range(QUERIES) for d in range(10)}
-    qrels = {query: {f"{query}d{d}": (d * 7 + int(query[1:])) % 3 for d in range(10)} for query in queries}
-    return Collection("pets", queries, corpus, qrels)
+    return pets_collection()
 
 
 @pytest.fixture(scope="module")
-def run(pets: Collection) -> dict[str, list[tuple[str, float]]]:
-    """All documents of each query, in their own order."""
-    return {query: [(f"{query}d{d}", 10.0 - d) for d in range(10)] for query in pets.queries}
+def run(pets: Collection) -> Run:
+    return in_their_own_order(pets)
 
 
 @pytest.fixture(scope="module")
-def evaluation(pets: Collection, run: dict) -> Evaluation:
-    """A perfect ranker, its opposite, and one that changes nothing, beside a run."""
-    rankers = {"good": Fake(), "bad": Fake(-1.0), "idle/one": Fake(0.0)}
-    mixed = {query: found[::-1] for query, found in list(run.items())[:20]}
-    other = {query: [(document, float(i)) for i, (document, _) in enumerate(found)] for query, found in mixed.items()}
-    return evaluate(rankers, pets, first_stage=from_run(run, name="search"), runs={"other": other})
+def evaluation(pets: Collection, run: Run) -> Evaluation:
+    return evaluated(pets, run)
 
 
 def test_rows_are_the_first_stage_then_runs_then_rankers(evaluation: Evaluation) -> None:
@@ -337,103 +300,3 @@ def test_a_full_disk_loses_nothing(pets: Collection, run: dict, tmp_path: Path) 
     fresh = Fake()
     evaluate({"good": fresh}, pets, first_stage=run, folder=tmp_path)
     assert 0 < len(fresh.asked) < QUERIES
-
-
-def test_sentences_are_plain(evaluation: Evaluation) -> None:
-    """Better, worse, or no difference that could not be chance; each measure that gets worse is named."""
-    good, *bad, idle = sentences(evaluation)
-    assert good.startswith("good is significantly better than search in nDCG@10 (+0.")
-    assert [line.partition(" (")[0] for line in bad] == [
-        f"Reranking hurts on this set: bad is significantly worse than search in {measure}"
-        for measure in ("nDCG@10", "MRR@10")
-    ]
-    assert idle.startswith("idle/one: no significant difference to search in nDCG@10 (+0.000, 95 % interval")
-    assert idle.endswith("p = 1.000).")
-    assert method(evaluation).endswith("Holm-corrected for 4 comparisons.")
-
-
-def test_json_holds_every_figure(evaluation: Evaluation) -> None:
-    """By row, measure and query, with a version; it is valid JSON without NaN."""
-    document = json.loads(as_json(evaluation), parse_constant=pytest.fail)
-    assert document == json.loads(json.dumps(as_dict(evaluation)))
-    assert document["schema_version"] == 1
-    assert document["queries"] == QUERIES
-    good = document["rows"][2]
-    assert good["scores"]["nDCG@10"]["comparison"].keys() == {
-        *("difference", "interval", "p", "p_corrected", "wins", "ties", "losses")
-    }
-    assert len(good["scores"]["nDCG@10"]["queries"]) == QUERIES
-    assert good["speed"]["documents_per_query"] == 10
-
-
-def test_markdown_has_a_table_for_each_measure(evaluation: Evaluation) -> None:
-    """And one of times; every line of a table has as many cells as its heading."""
-    text = as_markdown(evaluation)
-    assert text.startswith(f"# {title(evaluation)}\n")
-    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
-    assert [table[0].split(" | ")[0] for table in tables] == ["| nDCG@10", "| MRR@10", "| R@10", "| time"]
-    assert all(len({line.count(" | ") for line in table}) == 1 for table in tables)
-
-
-def test_files_are_written(evaluation: Evaluation, tmp_path: Path) -> None:
-    """A run that is read back is the row's; names of models become names of files."""
-    files = write_files(evaluation, tmp_path)
-    assert [file.relative_to(tmp_path).as_posix() for file in files] == [
-        *("evaluation.json", "report.md", "runs/good.trec", "runs/bad.trec", "runs/idle_one.trec")
-    ]
-    assert read_run(tmp_path / "runs" / "good.trec") == evaluation.row("good").run
-    assert (tmp_path / "report.md").read_text() == as_markdown(evaluation)
-    (tmp_path / "taken").touch()
-    with pytest.raises(UsageError, match="cannot be written"):
-        write_files(evaluation, tmp_path / "taken")
-
-
-def test_names_of_files_are_unique_and_harmless() -> None:
-    """Whatever a model is called."""
-    assert file_names(["a/b", "a b", "../../x", "..", "ü.v2"]) == ["a_b", "a_b_1", "x", "ranker", "ü.v2"]
-
-
-@pytest.mark.parametrize(
-    ("points", "front"),
-    [
-        ([(1, 0.5)], [0]),
-        ([(2, 0.6), (1, 0.5), (3, 0.55)], [1, 0]),
-        ([(1, 0.5), (1, 0.6), (2, 0.6)], [1]),
-        ([(3, 0.9), (2, 0.8), (1, 0.7)], [2, 1, 0]),
-    ],
-)
-def test_the_pareto_front(points: list[tuple[float, float]], front: list[int]) -> None:
-    """Those that nothing cheaper, or as cheap, equals or beats."""
-    assert pareto(points) == front
-
-
-def test_pictures_are_drawn(evaluation: Evaluation, pets: Collection, run: dict, tmp_path: Path) -> None:
-    """Two PNG files, for one ranker and for several; none where no ranker is compared."""
-    for number, found in enumerate([evaluation, evaluate({"good": Fake()}, pets, first_stage=run)]):
-        files = write_plots(found, tmp_path / str(number))
-        assert [file.name for file in files] == ["differences.png", "latency.png"]
-        assert all(file.read_bytes().startswith(PNG) for file in files)
-    assert write_plots(evaluate({}, pets, first_stage=run), tmp_path) == []
-
-
-@pytest.mark.parametrize("library", ["matplotlib", "bm25s"])
-def test_without_a_library_the_extra_is_named(
-    pets: Collection, evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
-) -> None:
-    """The message holds the pip command."""
-    load = builtins.__import__
-
-    def absent(name: str, *rest: object) -> object:
-        if name.startswith(library):
-            raise ImportError(name)
-        return load(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(MissingExtra, match=rf"{library} is not installed. Run: pip install 'crossrank\[eval\]'"):
-        write_plots(evaluation, tmp_path) if library == "matplotlib" else evaluate({}, pets)
-
-
-def test_many_queries_are_drawn_as_an_outline(evaluation: Evaluation, tmp_path: Path, monkeypatch: object) -> None:
-    """Bars would be narrower than a dot."""
-    monkeypatch.setattr("crossrank.evaluate.plot.BARS_MAX", 5)  # type: ignore[attr-defined]
-    assert write_plots(evaluation, tmp_path)[0].read_bytes().startswith(PNG)

@@ -1,6 +1,7 @@
 """Shares of a document's parts: they add up, are Shapley's where that is decided, and point into the text."""
 
 import math
+import time
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 
@@ -246,3 +247,13 @@ def test_mistakes_are_errors(bundled: Reranker) -> None:
         bundled.explain(" ", TEXT)
     with pytest.raises(TypeError, match=r"documents\[0\] is None"):
         bundled.explain(QUERY, None)
+
+
+@pytest.mark.parametrize("text", [".", ". ", '."', "。", "?!", "a.", "\n", "(", "((a"])
+def test_no_text_takes_long_to_be_taken_apart(text: str) -> None:
+    """A million characters of whatever stops, in a time that grows with their number: a server takes them."""
+    text *= 1_000_000 // len(text)
+    started = time.perf_counter()
+    sentences(text, 0, len(text))
+    words(text, 0, len(text))
+    assert time.perf_counter() - started < 30  # it was an hour, by the square of the length

@@ -73,6 +73,21 @@ def test_a_damaged_file_is_made_anew(content: bytes | None, checkpoint: Callable
     assert file.read_bytes() == whole
 
 
+@pytest.mark.parametrize(("place", "more"), [(128, 1 << 63), (192, 1 << 63), (64, 7)])
+def test_a_table_that_cannot_be_is_made_anew(
+    place: int, more: int, checkpoint: Callable[..., Path], cache: Path
+) -> None:
+    """Rows or columns whose bytes wrap around to the right number, and an unknown type: no read beyond the file."""
+    folder = checkpoint("bert")
+    first = logits(folder)
+    (file,) = cache.glob("*.weights")
+    whole = file.read_bytes()
+    number = int.from_bytes(whole[place : place + 8], "little") + more
+    file.write_bytes(whole[:place] + number.to_bytes(8, "little") + whole[place + 8 :])
+    assert logits(folder) == first
+    assert file.read_bytes() == whole
+
+
 def test_a_cache_that_cannot_be_written_changes_nothing(
     checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

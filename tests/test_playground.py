@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browsing import WAIT_MS, chromium, page_of
+from browsing import WAIT_MS, assert_count, chromium, column, page_of
 from crossrank import Reranker
 from serving import FakeRanker, Serving
 from test_server_dialects import Reusable
@@ -56,18 +56,6 @@ def ask(page: "Page", query: str = QUERY, texts: list[str] = TEXTS) -> None:
     page.get_by_label("Documents, one a line").fill("\n".join(texts))
     page.get_by_role("button", name="Rank", exact=True).click()
     page.locator("#form:not([aria-busy])").wait_for()
-
-
-def assert_count(page: "Page", selector: str, number: int) -> None:
-    """So many elements are there, or will be soon."""
-    from playwright.sync_api import expect
-
-    expect(page.locator(selector)).to_have_count(number, timeout=WAIT_MS)
-
-
-def column(page: "Page", name: str) -> list[str]:
-    """The texts of a column's rows, from top to bottom."""
-    return page.get_by_role("region", name=name).locator(".text").all_inner_texts()
 
 
 def test_before_and_after_stand_side_by_side(page: "Page") -> None:

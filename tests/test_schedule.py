@@ -37,7 +37,7 @@ class GatedBackend(FakeBackend):
         self.reached = threading.Semaphore(0)  # raised by each batch that has come to it
         self.gate = threading.Semaphore(0)  # one batch may go on for each
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
         self.reached.release()
         assert self.gate.acquire(timeout=BOUND_S)
         return super().begin(batch)
@@ -216,7 +216,7 @@ def test_whoever_is_interrupted_leaves_the_others_their_results(scorer: Scorer) 
     """Ctrl+C ends the call of the thread that happened to serve; what others wait for goes on in another thread."""
 
     class Interrupted(GatedBackend):
-        def begin(self, batch: Batch) -> Pending:
+        def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
             if threading.current_thread() is threading.main_thread():
                 others.extend(pool.submit(engine.run, engine.work([Pair("query", f"b{i}")])) for i in range(3))
                 while len(engine._waiting) < 3:
@@ -258,7 +258,7 @@ def test_a_device_of_its_own_gets_the_next_micro_batch_before_the_last_is_done(s
     """While it computes one, the next is tokenised and begun."""
 
     class Device(FakeBackend):
-        def begin(self, batch: Batch) -> Pending:
+        def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
             logits = self.run(batch)
             happened.append("begin")
 
@@ -269,7 +269,7 @@ def test_a_device_of_its_own_gets_the_next_micro_batch_before_the_last_is_done(s
             return wait
 
     happened: list[str] = []
-    backend = Device(lambda ids: 1.0, Limits(2**20, 2**20, ahead=True))
+    backend = Device(lambda ids: 1.0, Limits(2**20, 2**20, ahead=1))
     engine = schedulers(scorer, backend, clock=lambda: 0.0)
     assert len(engine.run(engine.work(Pair("query", f"{i} {LONG}") for i in range(3))).results) == 3
     assert happened == ["begin", "begin", "wait", "begin", "wait", "wait"]
@@ -344,3 +344,27 @@ def test_batches_and_rankings_are_told(scorer: Scorer, backend: GatedBackend) ->
         ("rank", 2, 2, "ok"),
     ]
     assert all(issubclass(error, CrossrankError) for error in (OverloadError, NotFiniteError))
+
+
+def test_whoever_is_interrupted_while_handing_over_leaves_one_who_serves(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl+C just before the thread is started, or just after: what others wait for is served all the same, once."""
+    start = threading.Thread.start
+    for started in (False, True):
+        backend = FakeBackend(lambda ids: float(len(ids)))
+        engine = schedulers(scorer, backend)
+
+        def interrupted(thread: threading.Thread, *, started: bool = started) -> None:
+            monkeypatch.setattr(threading.Thread, "start", start)
+            if started:
+                start(thread)
+            raise KeyboardInterrupt
+
+        work = engine.work([Pair("query", "a")])
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.start(work)
+        assert len(work.future.result(BOUND_S).results) == 1
+        assert len(engine.run(engine.work([Pair("query", "b")])).results) == 1
+        assert len(backend.batches) == 2

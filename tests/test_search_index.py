@@ -112,10 +112,10 @@ def test_half_written_files_are_made_again(tmp_path: Path) -> None:
     (segment,) = (folder / SEGMENTS).iterdir()
     segment.write_bytes(segment.read_bytes()[:100])
     (folder / MANIFEST).write_text("{")
-    (folder / "0123.part").mkdir()
+    (folder / f"{'0123' * 8}.part").mkdir()
     for path in folder.iterdir():
-        if path.is_dir() and path.name not in (SEGMENTS, "0123.part"):
-            path.rename(folder / "gone.part")
+        if path.is_dir() and path.name not in (SEGMENTS, f"{'0123' * 8}.part"):
+            path.rename(folder / f"{'beef' * 8}.part")
     assert len(Bm25Index.build(folder, texts).retrieve("python", 5)) == 3
     assert not list(folder.glob("*.part"))
 
@@ -141,6 +141,31 @@ def test_folders_that_are_no_index(tmp_path: Path) -> None:
         Bm25Index.build(tmp_path / "empty", [])
     with pytest.raises(ValueError, match="has no words"):
         Bm25Index.build(tmp_path / "wordless", ["...", ""])
+
+
+def test_what_lies_beside_segments_is_not_tidied_away(tmp_path: Path) -> None:
+    """A folder of that name makes no index of somebody's project, and in an index only generations are removed."""
+    (project := tmp_path / "film" / "segments").mkdir(parents=True)
+    (project / "one.mp4").write_text("mine")
+    (tmp_path / "film" / "sound").mkdir()
+    with pytest.raises(errors.IndexFolderError, match="no index of crossrank's"):
+        Bm25Index.build(tmp_path / "film", TEXTS)
+    Bm25Index.build(tmp_path / "index", TEXTS[:1])
+    (tmp_path / "index" / "notes").mkdir()
+    Bm25Index.build(tmp_path / "index", TEXTS)
+    assert (project / "one.mp4").exists()
+    assert (tmp_path / "index" / "notes").exists()
+
+
+@pytest.mark.parametrize("generation", ["../other", "/etc", "..", "", 7, None, "0" * 33])
+def test_a_manifest_names_nothing_outside(generation: object, tmp_path: Path) -> None:
+    """An index that came from elsewhere makes nobody read another folder."""
+    Bm25Index.build(tmp_path / "index", TEXTS)
+    Bm25Index.build(tmp_path / "other", TEXTS)
+    manifest = json.loads((tmp_path / "index" / MANIFEST).read_text())
+    (tmp_path / "index" / MANIFEST).write_text(json.dumps({**manifest, "generation": generation}))
+    with pytest.raises(errors.IndexFolderError, match="no finished index"):
+        Bm25Index(tmp_path / "index")
 
 
 def test_search_command(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], bundled: Reranker) -> None:

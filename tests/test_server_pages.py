@@ -3,12 +3,13 @@
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crossrank import __version__
-from crossrank.server import openapi
+from crossrank.server import openapi, playground
 from crossrank.server.routes import PREFIXES, ROUTES
 from serving import WAIT_S, FakeRanker, Serving
 
@@ -45,7 +46,7 @@ def test_the_page_needs_nothing_from_elsewhere(server: Serving) -> None:
         assert f" {path}</code>" in page
 
 
-def test_the_playground_is_three_files_and_a_sample(server: Serving) -> None:
+def test_the_playground_is_a_page_its_style_and_its_scripts(server: Serving) -> None:
     """Nothing inline, nothing from elsewhere, as the policy says; its parts are there, as what they are."""
     answer = server.get("/")
     policy = answer.headers["content-security-policy"]
@@ -56,14 +57,16 @@ def test_the_playground_is_three_files_and_a_sample(server: Serving) -> None:
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]* src=)", page)
     named = re.findall(r'(?:src|href)="(playground/[^"]+)"', page)
     assert sorted(named) == ["playground/script.js", "playground/style.css"]
-    for path, kind in (
-        ("style.css", "text/css"),
-        ("script.js", "text/javascript"),
-        ("amendments.jsonl", "application/x"),
-    ):
-        part = server.get(f"/playground/{path}")
-        assert part.headers["content-type"].startswith(kind)
+    kinds = {".css": "text/css", ".js": "text/javascript", ".jsonl": "application/x-ndjson"}
+    folder = Path(playground.__file__).parent
+    parts = [file for file in folder.iterdir() if file.suffix in kinds]
+    for file in parts:
+        part = server.get(f"/playground/{file.name}")
+        assert part.headers["content-type"].startswith(kinds[file.suffix])
+        assert part.body == file.read_bytes()
         assert not re.search(rb"https?://(?!www.w3.org)|innerHTML|outerHTML|insertAdjacent|document\.write", part.body)
+        asked_for = re.findall(rb'^import .* from "\./(.+)";$', part.body, re.MULTILINE)
+        assert {name.decode() for name in asked_for} <= {other.name for other in parts}
     assert server.get("/playground/nothing.js").status == 404
 
 

@@ -32,6 +32,8 @@ def test_the_order_of_what_counts(tmp_path: Path) -> None:
         ("port", "x", "CROSSRANK_PORT is 'x', where a whole number is meant"),
         ("port", "1.5", "whole number"),
         ("workers", "0", "must be at least 1"),
+        ("replicas", "0", "must be at least 1"),
+        ("replicas", "two", "a whole number, or auto, is meant"),
         ("timeout_s", "nan", "a number is meant"),
         ("timeout_s", "1e999", "a number is meant"),
         ("lazy", "maybe", "true or false is meant"),
@@ -105,6 +107,9 @@ def test_what_a_model_is_opened_with(checkpoint: Any) -> None:
     settings = Settings(threads=1, precision="fp32", score_cache=False)
     assert settings.engine == {"threads": 1, "precision": "fp32", "cache": None}
     assert Settings().engine == {}
+    assert read_settings({"replicas": "2"}, {}).engine == {"replicas": 2}
+    assert read_settings({}, {"CROSSRANK_REPLICAS": "auto"}).engine == {"replicas": "auto"}
+    assert read_settings({"devices": ("cuda:0", "cuda:1")}, {}).engine == {"devices": ("cuda:0", "cuda:1")}
     with open_ranker(settings, str(checkpoint("bert"))) as ranker:
         assert isinstance(ranker, Reranker)
         assert (ranker.facts.precision, ranker.facts.threads) == ("fp32", 1)

@@ -110,6 +110,18 @@ class Peer:
 
 
 OURS = {f"crossrank-{precision}": precision for precision in ("fp32", "bf16", "int8")}
+IN_README = (
+    *OURS,
+    "openvino-bf16",
+    "st-openvino",
+    "openvino-int8",
+    "ort-int8-sorted",
+    "st-bf16-best",
+    "ort-int8",
+    "ort-fp32",
+    "st-fp32-best",
+    "st-fp32",
+)
 AS_IT_COMES = "st-fp32"  # also the fp32 reference that logits are compared with
 
 PEERS: dict[str, Peer] = {

@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
+from crossrank.bench.process import Worker, WorkerError
 from peers.catalog import AS_IT_COMES, OURS, PEERS
 from peers.environments import Environments, UnavailableError
 from peers.isa import FORCED
 from peers.passages import LONG, TUNING, WARMING, Case, Pair, Passages
-from peers.process import Worker, WorkerError
 
 TUNING_DOCUMENTS, TUNING_LONG_DOCUMENTS = 100, 32  # what is fastest does not change with more
 MANY_DOCUMENTS = 500  # calls so long that a third of the repeats will do, at least 3
 PEAK_S_MAX = 120.0
+TUNE_REPEATS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +132,10 @@ class Comparison:
         """Operations a second of the fastest matrix product, by precision; empty where torch is not to be had."""
         try:
             python = self._environments.python("st")
-            with Worker(python, self._environ(), self._logs / "peak.log") as worker:
-                asked = {"op": "open", "runner": "peak", "options": self._options(), "isa": self._settings.isa}
-                worker.ask(asked, timeout_s=PEAK_S_MAX)
-                flops: dict[str, float] = worker.ask({"op": "peak"}, timeout_s=PEAK_S_MAX)["flops"]
+            with Worker(self._environ(), self._logs / "peak.log", python=python) as worker:
+                worker.ask(self._opening("peak", {}), timeout_s=PEAK_S_MAX)
+                measured = worker.ask({"op": "call", "name": "measure"}, timeout_s=PEAK_S_MAX)
+                flops: dict[str, float] = measured["answer"]
                 return flops
         except (UnavailableError, WorkerError) as exc:
             _say(f"peak: {exc}")
@@ -152,7 +153,9 @@ class Comparison:
         for peer in active:
             result = measured.setdefault(peer, Measured(peer))
             _say(f"{case}: {peer} tunes and warms up")
-            answer = self._ask(peer, result, {"op": "tune", "pairs": tuning}, self._settings.open_s_max)
+            answer = self._ask(
+                peer, result, {"op": "tune", "pairs": tuning, "repeats": TUNE_REPEATS}, self._settings.open_s_max
+            )
             result.setting = answer.get("setting")
             if answer:
                 self._ask(
@@ -178,12 +181,12 @@ class Comparison:
             if result.error:
                 continue
             answer = self._ask(peer, result, {"op": "score", "pairs": pairs}, self._settings.call_s_max)
-            if answer and len(answer["logits"]) != len(pairs):
-                result.error = f"gave {len(answer['logits'])} logits for {len(pairs)} pairs"
+            if answer and len(answer["scores"]) != len(pairs):
+                result.error = f"gave {len(answer['scores'])} logits for {len(pairs)} pairs"
             elif answer:
                 result.seconds.append(answer["seconds"])
                 result.peak_bytes = max(result.peak_bytes, answer["peak_bytes"])
-                logits[peer] = np.array(answer["logits"])
+                logits[peer] = np.array(answer["scores"])
         if (exact := logits.get(self.reference or "")) is None:
             return
         for peer, given in logits.items():
@@ -210,31 +213,33 @@ class Comparison:
         try:
             folder = None if spec.export is None else str(self._environments.export(spec.export))
             python = self._environments.python(spec.environment)
-            options = {**self._options(), "folder": folder, **spec.options}
-            worker = self._stack.enter_context(Worker(python, self._environ(), self._logs / f"{peer}.log"))
-            asked = {"op": "open", "runner": spec.runner, "options": options, "isa": self._settings.isa}
+            worker = self._stack.enter_context(Worker(self._environ(), self._logs / f"{peer}.log", python=python))
+            asked = self._opening(spec.runner, {"folder": folder, **spec.options})
             answer = worker.ask(asked, timeout_s=self._settings.open_s_max)
         except (UnavailableError, WorkerError) as exc:
             return Opened(peer, precision=spec.precision, error=str(exc))
         self._workers[peer] = worker
         return Opened(peer, answer["detail"], answer["precision"], answer["peak_bytes"])
 
-    def _options(self) -> dict[str, Any]:
+    def _opening(self, runner: str, options: dict[str, Any]) -> dict[str, Any]:
         settings = self._settings
-        return {
+        common = {
             "model": str(self._environments.model),
             "threads": settings.threads,
             "isa": settings.isa,
             "batch_sizes": settings.batch_sizes,
             "token_budgets": settings.token_budgets,
         }
+        first = None if settings.isa is None else "runners.tiles:refuse"
+        return {"op": "open", "runner": f"runners.{runner}", "options": {**common, **options}, "first": first}
 
     def _environ(self) -> dict[str, str]:
         threads = str(self._settings.threads)
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), threads)
         offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "TQDM_DISABLE": "1"}
         kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CROSSRANK_ISA")}
-        return {**kept, **counts, **offline, **FORCED.get(self._settings.isa or "", {})}
+        runners = {"PYTHONPATH": str(Path(__file__).parent)}
+        return {**kept, **counts, **offline, **runners, **FORCED.get(self._settings.isa or "", {})}
 
 
 def ours_here(isa: str | None) -> list[str]:

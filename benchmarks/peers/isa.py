@@ -1,7 +1,7 @@
 """How each library is held to an instruction set: variables for its process.
 
 ONNX Runtime has no switch: its kernels (MLAS) look at the processor only, and OpenVINO computes fp32 with the same.
-Tiles are taken from them (and, to be sure, from all) by the worker, see `worker._refuse_tiles`; AVX-512 cannot be, so
+Tiles are taken from them (and, to be sure, from all) by `runners.tiles`; AVX-512 cannot be, so
 under avx2 these peers are marked, and none counts as the best.
 """
 

@@ -1,10 +1,9 @@
-"""What was measured as Markdown, JSON and a plot.
+"""What was measured as Markdown, rows and a plot.
 
 It knows outcomes; not how they came about.
 """
 
-import json
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +100,40 @@ def peak_line(peak: dict[str, float]) -> str:
     )
 
 
-def write_json(
-    file: Path, outcomes: list[Outcome], opened: dict[str, Opened], peak: dict[str, float], about: dict[str, Any]
-) -> None:
-    """Everything that was measured."""
-    cases = [
-        {**asdict(outcome.case), "pairs": outcome.pairs, "tokens": outcome.tokens, "flops": outcome.flops}
-        | {"peers": {peer: asdict(result) for peer, result in outcome.measured.items()}}
-        for outcome in outcomes
-    ]
-    whole = {**about, "peak_flops": peak, "opened": {p: asdict(o) for p, o in opened.items()}, "cases": cases}
-    file.write_text(json.dumps(whole, indent=1) + "\n")
+def rows_of(outcomes: list[Outcome], opened: dict[str, Opened], peak: dict[str, float]) -> Iterator[dict[str, Any]]:
+    """A row for each peer on each case, as plain values; those that failed say why."""
+    for outcome in outcomes:
+        done, failed = split(outcome)
+        for result in (*done, *failed):
+            ready = opened[result.peer]
+            share = _share(result, outcome, peak.get(ready.precision)) if result.seconds else None
+            yield {
+                "case": str(outcome.case),
+                "peer": result.peer,
+                "what": PEERS[result.peer].what,
+                "ours": result.peer in OURS,
+                "precision": ready.precision,
+                "detail": ready.detail,
+                "documents": outcome.pairs,
+                "tokens": round(outcome.tokens),
+                "runs": len(result.seconds),
+                "error": result.error,
+                "setting": result.setting,
+                **(_figures(result, outcome, share) if result.seconds else {}),
+            }
+
+
+def _figures(result: Measured, outcome: Outcome, share: float | None) -> dict[str, Any]:
+    return {
+        "p50_s": round(result.median, 6),
+        "pairs_per_s": round(outcome.pairs / result.median, 1),
+        "tokens_per_s": round(outcome.tokens / result.median),
+        "peak_bytes": result.peak_bytes,
+        "share_of_peak": None if share is None else round(share, 4),
+        "logit_difference_max": max(result.differences, default=None),
+        "tau": round(sum(result.taus) / len(result.taus), 4) if result.taus else None,
+        "seconds": [round(seconds, 6) for seconds in result.seconds],
+    }
 
 
 def write_plot(file: Path, outcomes: list[Outcome], opened: dict[str, Opened], title: str) -> None:

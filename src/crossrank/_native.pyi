@@ -29,5 +29,17 @@ class Encoder:
         interruptible: bool = False,
     ) -> NDArray[np.float32]: ...
 
+class Begun:
+    def __init__(
+        self,
+        encoder: Encoder,
+        ids: NDArray[np.int32],
+        type_ids: NDArray[np.int32],
+        offsets: NDArray[np.int32],
+        threads: int,
+        after: Begun | None = None,
+    ) -> None: ...
+    def wait(self, interruptible: bool = False) -> NDArray[np.float32]: ...
+
 def isas() -> list[str]: ...
 def precisions(isa: str = "auto") -> list[str]: ...

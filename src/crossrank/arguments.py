@@ -104,6 +104,11 @@ def check_iterable(name: str, value: Any, what: str) -> Iterable[Any]:
     return value
 
 
+def check_names(name: str, value: Any) -> tuple[Any, ...] | None:
+    """The names, if there are any; what each may be is looked at where it is known."""
+    return None if value is None else tuple(check_iterable(name, value, "names"))
+
+
 def check_pair(pair: Any, index: int) -> tuple[str, Document]:
     """The query and the document of one pair; `index` is only for messages."""
     if isinstance(pair, np.ndarray):

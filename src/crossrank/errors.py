@@ -20,6 +20,7 @@ It knows nothing of the rest of the package.
     │   └── UnsupportedModelError           a sound checkpoint that crossrank cannot score (yet)
     ├── NotFiniteError (ArithmeticError)    the model gives NaN or infinity for a pair, in fp32 too
     ├── OutOfMemoryError (MemoryError)      the device has no memory for one pair
+    ├── ReplicaError (RuntimeError)         a process or GPU of the model is lost, and no other could help
     ├── RemoteError (ConnectionError)       a remote reranker failed or answered nonsense
     │   ├── VendorError                     in crossrank.remote: with vendor, status, request id
     │   └── BudgetError                     in crossrank.remote: `cost_max_usd` does not suffice
@@ -27,6 +28,8 @@ It knows nothing of the rest of the package.
     ├── OverloadError (RuntimeError)        too much is waiting already; carries `retry_after_s`
     └── DeadlineError (TimeoutError)        the deadline passed before there was anything to return
 """
+
+MESSAGE_MAX = 1_500  # characters of an error about files that others wrote
 
 
 class CrossrankError(Exception):
@@ -74,6 +77,11 @@ class MissingExtra(CrossrankError, ImportError):  # noqa: N818 - the name is par
 class ModelError(CrossrankError, OSError):
     """The model cannot be had."""
 
+    def __str__(self) -> str:
+        """The message; its middle is left out where a file's content made it long."""
+        text = super().__str__()
+        return text if len(text) <= MESSAGE_MAX else f"{text[: MESSAGE_MAX // 2]} ... {text[-MESSAGE_MAX // 4 :]}"
+
 
 class ModelNotFoundError(ModelError):
     """There is no model of that name, folder or revision."""
@@ -101,6 +109,10 @@ class NotFiniteError(CrossrankError, ArithmeticError):
 
 class OutOfMemoryError(CrossrankError, MemoryError):
     """The device has no memory even for a single pair."""
+
+
+class ReplicaError(CrossrankError, RuntimeError):
+    """A process or a GPU that the model ran on is lost, and what it was at could not be done elsewhere."""
 
 
 class RemoteError(CrossrankError, ConnectionError):

@@ -63,6 +63,16 @@ def gpus() -> list[str]:
     return names
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those that it lies in, for this user alone whatever the umask; what is there stays as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for one in [one for one in (*reversed(folder.parents), folder) if not one.exists()]:
+        one.mkdir(mode=0o700, exist_ok=True)  # another process may be as far
+
+
 def cache_folder() -> Path | None:
     """Where crossrank keeps what it can make again: CROSSRANK_CACHE, else the user's caches; None without a home.
 

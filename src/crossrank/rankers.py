@@ -20,6 +20,7 @@ from crossrank.errors import (
     OutOfMemoryError,
     OverloadError,
     RemoteError,
+    ReplicaError,
     UsageError,
 )
 from crossrank.types import Document, Hit, Ranker, Ranking
@@ -27,7 +28,7 @@ from crossrank.types import Document, Hit, Ranker, Ranking
 INPUT_ORDER = "input-order"
 Fallback = Ranker | Literal["input-order"]
 # What another ranker may do better; not the caller's mistakes, which it would repeat.
-FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, RemoteError, OverloadError, DeadlineError)
+FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, ReplicaError, RemoteError, OverloadError, DeadlineError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,11 @@ class Call:
         cls,
         query: str,
         documents: Sequence[Document],
-        top_k: int | None,
-        threshold: float | None,
-        fields: Sequence[str] | None,
-        instruction: str | None,
-        deadline_s: float | None,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        instruction: str | None = None,
+        deadline_s: float | None = None,
         threshold_on: ThresholdOn = "score",
     ) -> "Call":
         """The call, of what a caller gave."""

@@ -12,7 +12,7 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.arguments import ThresholdOn, Wanted, check_model, check_number
+from crossrank.arguments import ThresholdOn, Wanted, check_model, check_names, check_number
 from crossrank.awaiting import T, in_thread
 from crossrank.backends.contract import BackendFacts
 from crossrank.calibration import Calibration, Given, Origin, opened, origin_of
@@ -21,6 +21,7 @@ from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
 from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
 from crossrank.engine.pair import Pair
+from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Outcome, Scorer
 from crossrank.errors import ClosedError, UsageError
 from crossrank.explain import Explanation, Unit, explain
@@ -46,13 +47,17 @@ class Reranker(Keeps):
             such as "cohere:rerank-v4.0-pro", or a URL, opens a `crossrank.remote.RemoteReranker`, whose options are its
             own.
         device: "auto", "cpu", "cuda", "cuda:N", "mps", or the name of an execution provider of ONNX Runtime.
+        devices: several GPUs, as ["cuda:0", "cuda:1"]: the model is on each, and they share the work.
+        replicas: how often the model is there, so that they share the work: on GPUs one each, on a CPU each in a
+            process of its own, on cores of its own. "auto" is all GPUs, or one a NUMA domain. See docs/devices.md.
         backend: "native", the C++ engine for CPUs; "torch", for GPUs and for families that the native one does not
             have; "onnx", for models that are stored so; "auto" is torch where there is a GPU of NVIDIA's, else native
             if it has the family, else torch, else onnx. Of a model that is ONNX only, "auto" is onnx.
         precision: "auto", "fp32", "bf16", "fp16" (torch) or "int8" (native). "auto" of the native engine is the fastest
             that agrees with fp32, as `crossrank doctor --precision` measured it for this model; where it did not, bf16
             if the processor has it, else fp32. "auto" of torch is bf16 on a GPU (fp16 on older ones), fp32 elsewhere.
-        threads: CPU threads; by default the cores this process may use. Of torch it is set for the whole process.
+        threads: CPU threads, of all replicas together; by default the cores this process may use. Of torch it is set
+            for the whole process.
         batch_tokens: tokens that go through the model at a time; bounds memory.
         max_length: tokens of a pair, special tokens included; by default what the model can read.
         long_documents: what to do with a document that does not fit: "chunk" it into overlapping windows of which the
@@ -79,6 +84,8 @@ class Reranker(Keeps):
             `crossrank.calibration.Calibration`. "auto" is calibration.json beside the model, if it is there; None none.
         layer: after which layer to stop and score, of a model that has heads there (bge-reranker-v2-minicpm-layerwise:
             8 to 40); by default the last. An error for others.
+        language_guard: whether to warn, once, when texts are clearly in a language that the model is not meant for;
+            needs the extra `language`, and looks at few texts. CROSSRANK_LANGUAGE_GUARD=off ends it everywhere.
         allow_unverified: whether to open a model whose modelling code comes with its checkpoint, which is never run,
             and for which crossrank has a net that nobody has compared with the real weights (docs/models.md). A model
             that is stored as ONNX needs no such net.
@@ -101,6 +108,8 @@ class Reranker(Keeps):
         model: str | PathLike[str] | None = None,
         *,
         device: str = "auto",
+        devices: Sequence[str] | None = None,
+        replicas: Count = 1,
         backend: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
@@ -120,6 +129,7 @@ class Reranker(Keeps):
         waiting_max: int = WAITING_MAX,
         calibration: str | PathLike[str] | Calibration | None = "auto",
         layer: int | None = None,
+        language_guard: bool = True,
         allow_unverified: bool = False,
     ) -> None:
         if check_number("waiting_max", waiting_max) < 1:
@@ -128,6 +138,8 @@ class Reranker(Keeps):
             OpenConfig(
                 model=check_model(model),
                 device=device,
+                devices=check_names("devices", devices),
+                replicas=replicas,
                 backend=backend,
                 precision=precision,
                 threads=threads,
@@ -144,6 +156,7 @@ class Reranker(Keeps):
                 revision=revision,
                 compile=compile,
                 layer=layer,
+                language_guard=language_guard,
                 allow_unverified=allow_unverified,
             ),
             None if fallback is None else check_ranker(fallback, "fallback"),
@@ -359,6 +372,7 @@ class Reranker(Keeps):
             return f"Reranker({self._config.model!r}, closed)"
         facts, name = self._engine.scorer.backend.facts, self._engine.scorer.profile.name
         where = f"{facts.threads} threads" if facts.threads else facts.device
+        where += f" in {facts.replicas} replicas" if facts.replicas > 1 else ""
         return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {where})"
 
     def _calibrating(self, wanted: Wanted, instruction: str | None) -> Calibration | None:

@@ -40,6 +40,7 @@ class Scheduler:
 
     _waiting: list[Work]  # whatever has pairs that no micro-batch took
     _held: list[MicroBatch]  # what is being served, the oldest first
+    _freed: float  # when the last of those that were served was done
     _server: int | None  # the thread that serves; 0 for one that is about to
 
     def __init__(
@@ -153,14 +154,16 @@ class Scheduler:
                     return
             if taken is not None:
                 self._begin(taken)
-            # A device of its own is busy with one micro-batch while the next is tokenised and begun.
-            if taken is None or len(self._held) > 1 or not self.scorer.backend.limits.ahead:
+            # The engine is busy with some micro-batches while the next is tokenised and begun.
+            if taken is None or len(self._held) > self.scorer.backend.limits.ahead:
                 self._finish(self._held[0])
                 with self._lock:
                     del self._held[0]
 
     def _serve_in_thread(self) -> None:
         with self._lock:
+            if self._server != 0:  # whoever started this was interrupted, and started another
+                return
             self._server = threading.get_ident()
         try:
             self._serve()
@@ -177,9 +180,15 @@ class Scheduler:
             return
         self._server = 0  # the thread will say who it is
         try:
-            threading.Thread(target=self._serve_in_thread, name="crossrank-engine").start()
+            self._start_thread()
         except RuntimeError as exc:  # no more threads, or the interpreter is ending
             self._give_up(exc)
+        except BaseException:  # Ctrl+C, and nobody knows whether the thread was started: of two, one serves
+            self._start_thread()
+            raise
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._serve_in_thread, name="crossrank-engine").start()
 
     def _give_up(self, error: BaseException) -> None:
         self._server = None
@@ -235,6 +244,7 @@ class Scheduler:
                 together(work.known for work in works),
                 stop=lambda: all(work.unwanted(self._clock()) for work in works),
                 hurried=batch.hurried,
+                aside=len(self._held) > 1 or bool(self._waiting),
             )
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is told when the micro-batch is finished
             batch.error = exc
@@ -253,7 +263,9 @@ class Scheduler:
                 self._begin(alone)
                 self._finish(alone)
             return
-        self._learn_speed(begun, self._clock() - batch.started)
+        now = self._clock()
+        self._learn_speed(begun, now - max(batch.started, self._freed))
+        self._freed = now
         self._tell(begun, callers=len(batch.shares))
         unowned = set(begun.pairs)  # a pair that two works asked for went through the model for the first
         with self._lock:
@@ -314,8 +326,9 @@ class Scheduler:
             )
 
     def _characters_in(self, seconds: float) -> int:
-        """As much as takes about so long, as far as the engine's speed is known."""
-        size = int((self._characters_a_second or 0.0) * seconds)
+        """As much as takes one replica about so long, as far as the engine's speed is known: that of all together."""
+        replicas = (1 + max(1, self.scorer.backend.limits.ahead)) / 2  # each has two micro-batches
+        size = int((self._characters_a_second or 0.0) * seconds / replicas)
         return min(max(size, CHARACTERS_MIN), PORTION_CHARACTERS)
 
     def _seconds_for(self, works: Iterable[Work]) -> float:
@@ -328,6 +341,7 @@ class Scheduler:
         self._lock = threading.Lock()
         self._waiting = []
         self._held = []
+        self._freed = -math.inf
         self._server = None
 
 

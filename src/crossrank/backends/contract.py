@@ -53,13 +53,13 @@ class Limits:
         tokens_max: in one call.
         rows_max: in one call.
         tokens_hurried: in one call under a deadline that is near.
-        ahead: whether `begin` comes back before the logits are there, so that it pays to begin more meanwhile.
+        ahead: how many more to begin while one is computed; 0 where `begin` comes back with the logits only.
     """
 
     tokens_max: int
     rows_max: int
     tokens_hurried: int = HURRIED_TOKENS
-    ahead: bool = False
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,14 @@ class BackendFacts:
     threads: int  # of the CPU; 0 where it does not compute
     detail: str  # native: the instruction set; torch: what computes attention
     precisions: tuple[str, ...] = ()  # what it could run in
+    replicas: int = 1  # of the model, which share the work
 
 
 class Backend(Protocol):
-    """A model that is ready to run; safe to call from several threads. It is freed with its last reference."""
+    """A model that is ready to run; safe to call from several threads. It is freed with its last reference.
+
+    A `ReplicaError` from any call means that this one is lost for good.
+    """
 
     @property
     def limits(self) -> Limits:
@@ -91,6 +95,9 @@ class Backend(Protocol):
         """Logits fp32 [rows, labels]; `exact` computes in fp32 whatever the precision."""
         ...
 
-    def begin(self, batch: Batch) -> Pending:
-        """Start a batch and give what waits for its logits; a device of its own works on while the caller goes on."""
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
+        """Start a batch and give what waits for its logits; a device of its own works on while the caller goes on.
+
+        `aside` says that the caller has something to do meanwhile: only then is it worth a thread.
+        """
         ...

@@ -3,11 +3,13 @@
 It knows torch; not models.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
-from crossrank.errors import UsageError
+from crossrank.errors import ReplicaError, UsageError
 
 AMPERE = (8, 0)  # the first NVIDIA generation that computes in bf16
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -33,6 +35,22 @@ class Place:
         """Whether work on it goes on by itself once it is begun."""
         return str(self.device.type) == "cuda"
 
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Where torch puts what does not say where it goes, meanwhile.
+
+        Raises:
+            ReplicaError: the GPU failed, and this process cannot use it any more.
+        """
+        try:
+            with torch.cuda.device(self.device) if self.cuda else nullcontext():
+                yield
+        except RuntimeError as exc:
+            if device_lost(exc):
+                what = str(exc).split("\n", 1)[0]
+                raise ReplicaError(f"{self.device} failed, and is lost to this process: {what}") from exc
+            raise
+
     @property
     def name(self) -> str:
         """What the processor is called, or the kind of device where it has no name."""
@@ -56,6 +74,17 @@ def place_for(device: str, precision: str) -> Place:
     if precision not in has:
         raise UsageError(f"precision={precision!r}: torch on {found} computes in {', '.join(has)}. Give one of them.")
     return Place(found, precision)
+
+
+def common_precision(devices: Sequence[str]) -> str:
+    """What "auto" is for replicas on several devices: the best that all of them have, so that all compute alike."""
+    has = [place_for(device, "auto").precision for device in devices]
+    return max(has, key=("bf16", "fp16", "fp32").index)
+
+
+def device_lost(exc: BaseException) -> bool:
+    """Whether an error of torch's means that the GPU is of no use to this process any more."""
+    return isinstance(exc, RuntimeError) and "CUDA error" in str(exc) and not out_of_memory(exc)
 
 
 def tokens_that_fit(place: Place, bytes_per_token: int) -> int:

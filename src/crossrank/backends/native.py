@@ -5,7 +5,9 @@ It knows profiles, weights and batches; not texts, pairs or caches.
 
 import os
 import threading
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -40,31 +42,51 @@ class NativeBackend:
         self._open = partial(_native.Encoder, _config(profile), dict(weights), isa=wanted_isa())
         self._encoder = self._open(precision=chosen_precision(precision), packed=packed)
         self._threads = usable_cores() if threads is None else int(threads)
-        self.limits = Limits(tokens_max=int(batch_tokens or BATCH_TOKENS), rows_max=ROWS_MAX)
+        self._last: weakref.ref[_native.Begun] | None = None
+        self.limits = Limits(tokens_max=int(batch_tokens or BATCH_TOKENS), rows_max=ROWS_MAX, ahead=1)
         self.facts = BackendFacts(
             "native", "cpu", self._encoder.precision, self._threads, self._encoder.isa, tuple(precisions())
         )
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]; the same bits for the same row in any batch."""
-        interruptible = threading.current_thread() is threading.main_thread()
         encoder = self._exact if exact else self._encoder
-        try:
-            return encoder.run(batch.ids, batch.segments, batch.offsets, self._threads, interruptible)
-        except ValueError as exc:  # an id that the weights do not know: the tokenizer was made for another model
-            raise CheckpointError(
-                f"The tokenizer and the weights of the model do not belong together: {exc}. Download it again."
-            ) from exc
+        with _fitting():
+            return encoder.run(batch.ids, batch.segments, batch.offsets, self._threads, _interruptible())
 
-    def begin(self, batch: Batch) -> Pending:
-        """The batch, computed at once: the caller's cores are the engine's."""
-        logits = self.run(batch)
-        return lambda: logits
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
+        """The batch, computed at once by the caller's own thread, or else by another when the last that was is done.
+
+        One batch at a time has the cores. The next one's tokens are made meanwhile: of what Python does, which takes
+        one core, hardly anything is waited for.
+        """
+        if not aside:
+            logits = self.run(batch)
+            return lambda: logits
+        before = self._last() if self._last is not None else None
+        with _fitting():
+            begun = _native.Begun(self._encoder, batch.ids, batch.segments, batch.offsets, self._threads, before)
+        self._last = weakref.ref(begun)
+        return lambda: begun.wait(_interruptible())
 
     @cached_property
     def _exact(self) -> _native.Encoder:
         """The same weights in fp32, made when they are first needed; two threads may both make them, and one stays."""
         return self._encoder if self._encoder.precision == "fp32" else self._open(precision="fp32")
+
+
+def _interruptible() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as exc:  # an id that the weights do not know: the tokenizer was made for another model
+        raise CheckpointError(
+            f"The tokenizer and the weights of the model do not belong together: {exc}. Download it again."
+        ) from exc
 
 
 def runs(profile: ModelProfile) -> bool:

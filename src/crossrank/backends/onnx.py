@@ -60,7 +60,7 @@ class OnnxBackend:
                 logits[rows] = part
         return logits
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:  # noqa: ARG002 - it has no thread of its own
         """The batch, computed at once."""
         logits = self.run(batch)
         return lambda: logits

@@ -75,6 +75,10 @@ def read_graph(file: Path) -> Graph:
         raise corrupt(file, exc) from exc
     if not found:
         raise corrupt(file, "there is no graph in it")
+    if outside := sorted(name for name in graph.external if Path(name).is_absolute() or ".." in Path(name).parts):
+        raise CheckpointError(
+            f"{file} keeps its weights outside of its folder ({outside[0][:100]}), which is not followed."
+        )
     absent = sorted(name for name in graph.external if not (file.parent / name).is_file())
     if absent:
         raise CheckpointError(

@@ -91,15 +91,15 @@ class TorchBackend:
     def limits(self) -> Limits:
         """The most that one call takes; it shrinks where memory turns out to be short."""
         hurried = GPU_HURRIED_TOKENS if self._place.cuda else HURRIED_TOKENS
-        return Limits(self._tokens_max, ROWS_MAX, hurried, ahead=self._place.cuda)
+        return Limits(self._tokens_max, ROWS_MAX, hurried, ahead=int(self._place.cuda))
 
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:
         """Logits fp32 [rows, labels]."""
         return self.begin(batch, exact=exact)()
 
-    def begin(self, batch: Batch, *, exact: bool = False) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False, exact: bool = False) -> Pending:  # noqa: ARG002 - a GPU always is
         """Start a batch; on a GPU it goes on while the caller does something else. The result waits for it."""
-        with self._lock:
+        with self._lock, self._place.current():
             logits = torch.cat(self._parts(batch, exact=exact))
             if not self._place.cuda:
                 return logits.cpu().numpy  # type: ignore[no-any-return]
@@ -109,7 +109,8 @@ class TorchBackend:
             done.record(torch.cuda.current_stream(self._place.device))
 
         def wait() -> Logits:
-            done.synchronize()
+            with self._place.current():
+                done.synchronize()
             return host.numpy()  # type: ignore[no-any-return]
 
         return wait

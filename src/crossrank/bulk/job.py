@@ -6,14 +6,13 @@ It knows files and ids; not rankers or outputs.
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from crossrank.bulk.corpus import Corpus
 from crossrank.errors import InputFileError
 from crossrank.evaluate.collection import read_run, read_texts, text_of_entry
+from crossrank.evaluate.digest import digest_of
 
 NAMED_MAX = 5  # ids that a message names
 
@@ -42,8 +41,8 @@ class Job:
     def header(self) -> dict[str, str]:
         """What rankings depend on besides the ranker, as digests."""
         return {
-            "queries": _digest(part for query in self.texts.items() for part in query),
-            "candidates": _digest(part for query in self.texts for part in ("", query, *self.candidates[query])),
+            "queries": digest_of(part for query in self.texts.items() for part in query),
+            "candidates": digest_of(part for query in self.texts for part in ("", query, *self.candidates[query])),
             "corpus": self.corpus.digest,
         }
 
@@ -51,9 +50,7 @@ class Job:
         """Self, for `with`."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the corpus."""
         self.corpus.close()
 
@@ -107,11 +104,3 @@ def _named(ids: Iterable[str]) -> str:
     named = list(ids)
     more = f" and {len(named) - NAMED_MAX:,} more" if len(named) > NAMED_MAX else ""
     return ", ".join(map(repr, named[:NAMED_MAX])) + more
-
-
-def _digest(parts: Iterable[str]) -> str:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        content = part.encode("utf-8", "surrogatepass")
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()

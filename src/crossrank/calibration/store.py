@@ -17,7 +17,7 @@ from typing import Any
 from crossrank.calibration.origin import Origin
 from crossrank.calibration.value import Calibration
 from crossrank.errors import ArgumentTypeError, InputFileError, UsageError
-from crossrank.machine import CACHE_VARIABLE, cache_folder
+from crossrank.machine import CACHE_VARIABLE, cache_folder, make_private
 
 log = logging.getLogger("crossrank")
 
@@ -93,7 +93,7 @@ def write(calibration: Calibration, file: Path) -> None:
         OSError: the place cannot be written.
     """
     content = json.dumps(calibration.as_json(), indent=2, allow_nan=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_private(file.parent)
     handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as written:

@@ -14,6 +14,9 @@ from pathlib import Path
 from crossrank.checkpoint.families import FAMILIES
 
 GOLDEN = Path(__file__).with_name("golden.json")
+LISTED = {
+    "14 languages": ["ar", "de", "en", "es", "fr", "hi", "id", "it", "ja", "nl", "pt", "ru", "vi", "zh"]
+}  # those of mMARCO
 QWEN3, MXBAI, MONOT5, RANKT5 = "qwen3-reranker", "mxbai-rerank-v2", "monot5", "rankt5"
 
 
@@ -31,6 +34,17 @@ class KnownModel:
     languages: str
     max_length: int
     template: str | None = None
+
+    @property
+    def language_codes(self) -> frozenset[str]:
+        """The languages it is meant for, as ISO 639-1 codes; empty where its card lists none or too many."""
+        listed = LISTED.get(self.languages, self.languages.split(", "))
+        return frozenset(listed) if all(len(code) == 2 for code in listed) else frozenset()
+
+    @property
+    def commercial(self) -> bool | None:
+        """Whether its licence allows commercial use; None where none is stated."""
+        return None if self.licence == "not stated" else "-nc-" not in self.licence
 
     @property
     def engines(self) -> str:
@@ -64,10 +78,17 @@ def read_golden() -> dict[str, Golden]:
     return {name: Golden(one["revision"], one["date"], tuple(one["logits"])) for name, one in stored.items()}
 
 
+def known_languages(name: str) -> frozenset[str] | None:
+    """The languages of a model that is known by name, empty where they are many; None for all others."""
+    return next((known.language_codes for known in (MINI, *CATALOGUE) if known.name == name), None)
+
+
 def known_template(name: str) -> str | None:
     """The prompt of a model that is known by name; None for all others."""
     return next((known.template for known in CATALOGUE if known.name == name), None)
 
+
+MINI = KnownModel("crossrank-mini", "bert", 22.7, "apache-2.0", "en", 256)  # it comes with the package
 
 CATALOGUE = (
     KnownModel("cross-encoder/ms-marco-TinyBERT-L2-v2", "bert", 4.4, "apache-2.0", "en", 512),

@@ -74,6 +74,7 @@ class Family:
         pooling: what its own head looks at; None where config.json says.
         positions_from_padding: positions count from padding_idx + 1 and skip padding (RoBERTa, XLM-R).
         has_segments: token type ids tell the query from the document.
+        narrow: embeddings may have fewer columns than the layers, under the key `embedding_size`.
         segments: rows of the token type table where config.json says nothing; 0: there is no table.
         remote_code: a class that auto_map in config.json names: the authors' code would come with the checkpoint, and
             what is computed here was written from its public text; "" where transformers has the family.
@@ -94,6 +95,7 @@ class Family:
     language_model: str = ""
     positions_from_padding: bool = False
     has_segments: bool = False
+    narrow: bool = False
     segments: int | None = 2
     remote_code: str = ""
     tied: bool = False
@@ -191,6 +193,7 @@ FAMILIES: Mapping[str, Family] = {
             _CLASSIFIER,
             "gelu",
             has_segments=True,
+            narrow=True,
         ),
         _ROBERTA,
         replace(
@@ -220,6 +223,7 @@ FAMILIES: Mapping[str, Family] = {
             tensors="deberta",
             head_activation_key="pooler_hidden_act",
             has_segments=True,
+            narrow=True,
             segments=0,
         ),
         _LLAMA,

@@ -92,6 +92,7 @@ class Layout:
     causal: bool = False
     query_key_norm: bool = False  # of each head's queries and keys
     embedding_scale: float = 1.0
+    project_first: bool = False  # narrow embeddings are made as wide as the layers before they are normed, not after
     residual_scale: float = 1.0  # of what a sublayer adds
     learned_positions: bool = True
     linear_biases: bool = False  # ALiBi: a token attends the less to another the farther it is (arXiv 2108.12409)
@@ -176,6 +177,7 @@ def deberta(config: Config, name: str) -> Layout:
         activation=activation(config, "hidden_act", name),
         norm_eps=positive(config, "layer_norm_eps", 1e-7, below=1),
         learned_positions=flag(config, "position_biased_input", default=True),
+        project_first=True,
         relative=Relative(
             positions=int(farthest) if farthest > 0 else size(config, "max_position_embeddings"),
             buckets=max(int(buckets), 0),

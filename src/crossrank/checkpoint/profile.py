@@ -175,7 +175,7 @@ def read_profile(
         raise CheckpointError(
             f"config.json of {name!r} lacks {exc}; the checkpoint is incomplete. Download or export the model again."
         ) from exc
-    except (TypeError, ValueError, AttributeError) as exc:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as exc:
         if isinstance(exc, CrossrankError):
             raise
         raise CheckpointError(
@@ -213,7 +213,7 @@ def _own(config: Mapping[str, Any], family: Family, chain: Chain | None, common:
     usable = _usable(positions, pad_id + 1 if family.positions_from_padding else 0)
     hidden = size(config, "hidden_size")
     heads, kv_heads, head_size = _heads(config, hidden, layout)
-    narrow = family.name in ("electra", "deberta-v2") and "embedding_size" in config
+    narrow = family.narrow and "embedding_size" in config
     rows = {} if family.segments is None else {"type_vocab_size": family.segments, **config}
     return ModelProfile(
         name=name,

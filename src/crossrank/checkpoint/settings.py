@@ -3,24 +3,45 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from crossrank.errors import CheckpointError
 
+BYTES_MAX = 64 << 20  # of a file of settings; the largest index of weights has a few megabytes
 SIZE_MAX = 1 << 20  # of any dimension; beyond it, config.json is broken, and reading on would take forever
+
+
+def read_text(path: Path, bytes_max: int = BYTES_MAX) -> str:
+    """A file's text.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read.
+        CheckpointError: it is no plain file (a device or a pipe has no end), or larger than any that is in use.
+    """
+    facts = path.stat()
+    if not S_ISREG(facts.st_mode):
+        raise CheckpointError(f"{path} is no plain file. Download or export the model again.")
+    if facts.st_size > bytes_max:
+        raise CheckpointError(
+            f"{path} has {facts.st_size:,} bytes; up to {bytes_max:,} are read. Download or export the model again."
+        )
+    return path.read_text(encoding="utf-8")
 
 
 def read_json(path: Path, default: Any = None) -> Any:
     """A JSON file's content; `default` when the file is absent and a default is given."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         if default is not None:
             return default
         raise CheckpointError(
             f"{path.parent} has no {path.name}. A model folder holds config.json, tokenizer.json and model.safetensors."
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as exc:
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RecursionError) as exc:  # ValueError: no JSON, no UTF-8, a number of too many digits
         raise CheckpointError(f"{path} cannot be read: {exc}. Download or export the model again.") from exc
 
 

@@ -5,6 +5,8 @@ It knows tokenizer files; not weights, engines or documents.
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from tokenizers import Tokenizer, normalizers
 
 from crossrank.checkpoint.profile import UNKNOWN_ID, ModelProfile
 from crossrank.checkpoint.prompts import Prompt
-from crossrank.checkpoint.settings import read_json
+from crossrank.checkpoint.settings import read_json, read_text
 from crossrank.errors import CheckpointError
 
+BYTES_MAX = 256 << 20  # of tokenizer.json; the largest in use has about 35 MB
 PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 
@@ -64,11 +67,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+@contextmanager
+def _file_at_fault() -> Iterator[None]:
+    """What the library raises over an odd file, a bare Exception or a panic (which is none), as an error of ours."""
+    try:
+        yield
+    except BaseException as exc:
+        if type(exc) is not Exception and type(exc).__name__ != "PanicException":
+            raise
+        raise CheckpointError(f"The tokenizer contradicts itself ({exc}). Download the model again.") from exc
+
+
+@_file_at_fault()
 def load_tokenizer(folder: Path, profile: ModelProfile) -> Tokenizer:
     """The tokenizer, with truncation and padding off for good: changing either while encoding is not thread-safe."""
     try:
         if (file := folder / "tokenizer.json").is_file():
-            tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+            tokenizer = Tokenizer.from_str(read_text(file, BYTES_MAX))
         else:
             tokenizer = _from_vocabulary(folder, profile)
     except CheckpointError:
@@ -99,6 +114,7 @@ def _lowercases(normalizer: dict[str, Any] | None) -> bool:
     return small or any(_lowercases(part) for part in parts)
 
 
+@_file_at_fault()
 def read_template(tokenizer: Tokenizer, profile: ModelProfile) -> PairTemplate:
     """The template, read off an encoded pair: whatever kind of post-processor made it."""
     probe = tokenizer.encode("a", "b")

@@ -14,8 +14,15 @@ from crossrank import __version__
 from crossrank.cli.facts import print_facts
 from crossrank.cli.unverified import allow_unverified
 from crossrank.machine import cpu_name, cpu_quota, gpus, memory_bytes, usable_cores
+from crossrank.numa import domains
 
-EXTRAS = {"torch": "torch", "onnx": "onnxruntime", "eval": "ir_measures", "train": "sentence_transformers"}
+EXTRAS = {
+    "torch": "torch",
+    "onnx": "onnxruntime",
+    "eval": "ir_measures",
+    "train": "sentence_transformers",
+    "language": "py3langid",
+}
 SCHEMA_VERSION = 1
 
 
@@ -83,6 +90,8 @@ def _shown(name: str, value: Any) -> tuple[str, Any]:
     match name:
         case "cpu_quota_cores":
             return "cpu_quota", None if value is None else f"{value:g} cores"
+        case "numa_domains":
+            return name, [f"{number} ({len(cores)} cores)" for number, cores in value.items()]
         case "memory_bytes":
             return "memory", "unknown" if value is None else f"{value / 2**30:.1f} GiB"
         case "extras":
@@ -111,6 +120,7 @@ def _machine() -> dict[str, Any]:
         "instruction_sets": _native.isas(),
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
+        "numa_domains": {str(domain.number): list(domain.cores) for domain in domains()},
         "cpu_quota_cores": cpu_quota(),
         "memory_bytes": memory_bytes(),
         "gpus": gpus(),

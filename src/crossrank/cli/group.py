@@ -14,12 +14,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "search": ("crossrank.cli.search", "Search a corpus: retrieve many passages, rerank them to few."),
     "serve": ("crossrank.cli.serve", "Serve models over HTTP to any client of a rerank API."),
     "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),
+    "bench": ("crossrank.cli.bench", "Measure how fast models are on this machine, and what that costs."),
     "calibrate": ("crossrank.cli.calibrate", "Turn a model's scores into probabilities, from labelled pairs."),
     "explain": ("crossrank.cli.explain", "Show which parts of a document make its score."),
     "train": ("crossrank.cli.train", "Train a reranker on your own data."),
     "export": ("crossrank.cli.export", "Write a model as ONNX, checked against its own scores."),
     "convert": ("crossrank.cli.convert", "Turn old .bin weights into safetensors, without running their code."),
-    "models": ("crossrank.cli.models", "List, describe, download and remove models."),
+    "models": ("crossrank.cli.models", "List, choose, compare, download and remove models."),
     "doctor": ("crossrank.cli.doctor", "Show what this machine has and which path the engine would take."),
 }
 EXAMPLES = """\b

@@ -8,6 +8,7 @@ try:
     import os
     import signal
     import sys
+    import threading
     from collections.abc import Callable
     from contextlib import suppress
     from typing import NoReturn, TextIO
@@ -23,11 +24,16 @@ except KeyboardInterrupt:  # Ctrl-C while Python is still reading these
 # Of ours, TypeError is ArgumentTypeError and ImportError is MissingExtra.
 MISTAKES = (UsageError, TypeError, ImportError, ModelNotFoundError, CheckpointError, UnsupportedModelError)
 
+INTERRUPTED = 130
+THREADS_S_MAX = 10.0  # for what other threads are at when Ctrl-C was pressed
+
 
 def main() -> NoReturn:
     """Run the command line and exit."""
     code = run(_cli)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; a late Ctrl-C would only add a traceback
+    if code == INTERRUPTED:
+        _end_within(THREADS_S_MAX, code)
     sys.exit(code)
 
 
@@ -45,7 +51,7 @@ def run(call: Callable[[], object]) -> int:
         _write(usage.getvalue())
         return 2
     except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted", 130)
+        return _complain("interrupted", INTERRUPTED)
     except (BrokenPipeError, SystemExit):  # the reader (head, less) has seen enough; click exits for that and only that
         _abandon(sys.stdout)
     except CrossrankError as exc:
@@ -67,6 +73,13 @@ def _cli() -> object:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     return cli.main(standalone_mode=False)  # the exit code, where a command ends with one
+
+
+def _end_within(seconds: float, code: int) -> None:
+    """See to it that the process ends, whatever becomes of its threads: one waits for the others when it exits."""
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def _complain(message: str, code: int) -> int:

@@ -1,6 +1,7 @@
-"""`crossrank models`: the known models, what a checkpoint is, downloading and removing from the hub's cache."""
+"""`crossrank models`: the known models, which to choose, what a checkpoint is, the hub's cache."""
 
 import json
+from importlib import import_module
 from typing import Any
 
 import click
@@ -11,10 +12,37 @@ from crossrank.checkpoint.source import BUNDLED, Source, bundled_folder, locate,
 from crossrank.cli.facts import print_columns, print_facts
 from crossrank.errors import HubError, ModelNotFoundError, UsageError
 
+CHOOSING = {  # an option, in place of a subcommand: its module, imported when it is asked for
+    "recommend": ("crossrank.cli.models_recommend", "Which models fit a latency, a language, a licence."),
+    "compare": ("crossrank.cli.models_compare", "Two models on your own queries."),
+}
 
-@click.group("models", context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Models(click.Group):
+    """`models --recommend ...` and `models --compare A B ...` are the subcommands of these names, in any order."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for name in CHOOSING:
+            if args and args[0].startswith("-") and f"--{name}" in args:
+                args = [name, *(arg for arg in args if arg != f"--{name}")]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *CHOOSING]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in CHOOSING:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module(CHOOSING[cmd_name][0]).command
+        return command
+
+
+@click.group("models", cls=_Models, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """List, describe, download and remove models."""
+    """List, choose, describe, download and remove models.
+
+    --recommend ranks them for your latency and language; --compare A B shows two on your own queries.
+    """
 
 
 @command.command("list")

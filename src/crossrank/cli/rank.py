@@ -15,6 +15,7 @@ from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bulk_options import Files, bulk_options
 from crossrank.cli.documents import FORMATS, Line, read_documents
 from crossrank.cli.progress import waiting
+from crossrank.cli.sharing import sharing_options
 from crossrank.cli.show import print_json, print_tsv
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
@@ -102,6 +103,7 @@ Examples:
     default="auto",
     help="auto (the default): a GPU if torch can use one, else the CPU; cpu, cuda, cuda:N, mps.",
 )
+@sharing_options
 @click.option(
     "--precision",
     type=click.Choice(CHOICES["precision"]),
@@ -134,6 +136,8 @@ def command(
     max_chars: int | None,
     threads: int | None,
     device: str,
+    devices: list[str] | None,
+    replicas: int | str | None,
     precision: str,
     max_cost: float | None,
     price: str | None,
@@ -169,6 +173,8 @@ def command(
         "max_chars": max_chars,
         "threads": threads,
         "device": device,
+        "devices": devices,
+        "replicas": replicas,
         "precision": precision,
         "calibration": calibration,
         "allow_unverified": allow_unverified or None,

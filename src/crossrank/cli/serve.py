@@ -28,7 +28,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     for item in reversed(table()):
         kind, meaning = item.metadata["kind"], item.metadata["meaning"]
         shown = f" [{variable(item.name)}" + ("" if item.default in (None, (), "") else f"; {item.default}") + "]"
-        metavar = {"count": "N", "seconds": "SECONDS", "list": "A"}.get(kind, "TEXT")
+        metavar = {"count": "N", "copies": "N|auto", "seconds": "SECONDS", "list": "A"}.get(kind, "TEXT")
         names = f"{flag(item.name)}/--no-{flag(item.name)[2:]}" if kind == "flag" and item.default else flag(item.name)
         options: dict[str, Any] = {"is_flag": True} if kind == "flag" else {"metavar": metavar, "type": str}
         if kind == "list":

@@ -36,8 +36,8 @@ OPENING = {
 }
 CALLING = {
     "num_workers": "tokenising uses all cores already",
-    "device": "give device= when the model is opened",
-    "pool": "one model uses all cores of the machine; for several GPUs open a model for each",
+    "device": "give device= or devices= when the model is opened",
+    "pool": "one model uses all cores of the machine, and several GPUs with devices= when it is opened",
     "chunk_size": "batches are planned by tokens",
 }
 SILENT = (None, False)  # whoever gives these asks for nothing

@@ -11,13 +11,14 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.arguments import check_iterable, check_model
+from crossrank.arguments import check_iterable, check_model, check_names
 from crossrank.checkpoint.settings import read_object
 from crossrank.compat.arguments import CALLING, OPENING, Ignored, chosen_prompt, take
 from crossrank.documents import text_of
 from crossrank.engine.head import activate
 from crossrank.engine.open import OpenConfig, checked_length, open_scorer
 from crossrank.engine.pair import Pair
+from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import ArgumentTypeError, MissingExtra, NotFiniteError, UsageError
 from crossrank.schedule import Scheduler
@@ -29,6 +30,8 @@ OPENING_KNOWN = {
     "model_name",
     "max_length",
     "device",
+    "devices",
+    "replicas",
     "precision",
     "activation_fn",
     "revision",
@@ -58,6 +61,8 @@ class CrossEncoder:
         model_name: a local folder or a name of the hub; None for the bundled model.
         max_length: tokens of a pair; by default what the model can read.
         device: None (as "auto"), "cpu", "cuda", "cuda:N" or "mps".
+        devices: several GPUs that share the work, as for `Reranker`.
+        replicas: how often the model is there, as for `Reranker`.
         precision: "fp32" gives the original's numbers to 1e-4; for the others, "auto" among them, see `Reranker`.
         activation_fn: from logits to scores, instead of the model's own. It gets a tensor [n] where torch is loaded, as
             from sentence-transformers, else a float32 array [n]; [n, labels] of a model with several labels.
@@ -75,6 +80,8 @@ class CrossEncoder:
         *,
         max_length: int | None = None,
         device: str | None = None,
+        devices: Sequence[str] | None = None,
+        replicas: Count = 1,
         precision: str = "fp32",
         activation_fn: Activation | None = None,
         revision: str | None = None,
@@ -91,6 +98,8 @@ class CrossEncoder:
         config = OpenConfig(
             check_model(model_name),
             device=str(device or "auto"),
+            devices=check_names("devices", devices),
+            replicas=replicas,
             precision=precision,
             max_length=max_length,
             cache=None,

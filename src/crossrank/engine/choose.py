@@ -56,7 +56,7 @@ def choose(profile: ModelProfile, backend: str, device: str, *, weights: bool = 
         if backend == "auto" and on_cpu and onnx and find_spec("torch") is None and find_spec("onnxruntime"):
             return "onnx"
         return _torch(because)
-    return "torch" if device == "auto" and _cuda() else "native"
+    return "torch" if device == "auto" and cuda_devices() else "native"
 
 
 def _torch(because: str) -> str:
@@ -73,13 +73,13 @@ def _onnx(because: str) -> str:
     return "onnx"
 
 
-def _cuda() -> bool:
-    """Whether torch can use a GPU; torch is only loaded where the driver shows one."""
+def cuda_devices() -> int:
+    """GPUs that torch can use; it is only loaded where the driver shows one."""
     if not gpus() or find_spec("torch") is None:
-        return False
+        return 0
     import torch
 
-    return bool(torch.cuda.is_available())
+    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
 
 
 def _why_not_native(profile: ModelProfile) -> str:

@@ -15,7 +15,7 @@ from crossrank.backends.contract import BackendFacts
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.source import ONNX_WANTED, WANTED
 from crossrank.engine.encode import Encoder
-from crossrank.machine import cache_folder
+from crossrank.machine import cache_folder, make_private
 
 CUTTING_VERSION = 1  # raised when engine/cut gives other windows, so that shared caches forget the old scores
 DIGEST_BYTES = 32
@@ -72,7 +72,7 @@ def _read(file: Path) -> bytes:
 
 
 def _keep(kept: Path, digest: bytes) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    make_private(kept.parent)
     others = sorted(kept.parent.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in others[KEPT_MAX - 1 :]:
         file.unlink()

@@ -6,7 +6,7 @@ It is the only place that knows both checkpoints and backends.
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
@@ -27,17 +27,21 @@ from crossrank.checkpoint.tokenizer import (
     read_template,
     with_answers,
 )
-from crossrank.checkpoint.weights import load_weights
+from crossrank.checkpoint.weights import Tensor, load_weights
 from crossrank.engine.cache import ScoreCache, open_cache
-from crossrank.engine.choose import choose
+from crossrank.engine.choose import choose, cuda_devices
 from crossrank.engine.cut import WINDOWS_MAX, Aggregate, LongDocuments, aggregate_of
 from crossrank.engine.encode import EncodeConfig, Encoder, token_cache
 from crossrank.engine.fingerprint import fingerprint
+from crossrank.engine.language import guard_of
 from crossrank.engine.packed import packed_file
 from crossrank.engine.precision import kept
+from crossrank.engine.replicate import Count, Where, on_cores, on_gpus, replicated
 from crossrank.engine.scorer import Scorer
 from crossrank.engine.selftest import self_test
 from crossrank.errors import ArgumentTypeError, UnsupportedModelError, UsageError
+from crossrank.machine import usable_cores
+from crossrank.numa import domains
 from crossrank.observe import ModelOpened, emit
 
 log = logging.getLogger("crossrank")
@@ -49,6 +53,8 @@ class OpenConfig:
 
     model: str | None = None
     device: str = "auto"
+    devices: tuple[str, ...] | None = None
+    replicas: Count = 1
     backend: str = "auto"
     precision: str = "auto"
     threads: int | None = None
@@ -66,6 +72,7 @@ class OpenConfig:
     compile: bool = False
     layer: int | None = None
     allow_unverified: bool = False
+    language_guard: bool = True
     self_test: bool = True  # score a few probes first; `crossrank doctor` does it by itself
     cut_query: bool = False  # only for the drop-in that must cut as sentence-transformers does
     classes: bool = False  # only for that drop-in too: labels that are no grades of relevance, each with its own logit
@@ -79,6 +86,7 @@ CHOICES = {
     "instruction_mode": ("native", "prefix"),
 }
 COUNTS = {  # least, most, whether it may be left out
+    "replicas": (1, 1024, False),
     "threads": (1, 1024, True),
     "batch_tokens": (1, 2**24, True),
     "max_length": (8, 2**24, True),
@@ -119,10 +127,11 @@ def open_scorer(config: OpenConfig) -> Scorer:
     # A private cache needs no fingerprint of the weights; reading them all would double the time to open.
     shared = cache is not None and config.cache != "memory"
     identity = fingerprint(source.folder, profile, encoder, backend.facts) if shared else b""
-    scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder)
+    guard = guard_of(source.name, source.folder) if config.language_guard else None
+    scorer = Scorer(profile, encoder, backend, cache, identity, folder=source.folder, guard=guard)
     if config.self_test and not (config.classes and profile.labels > 1):  # its question is about relevance
         whole = replace(encoder, config=replace(encode, max_chars=None))  # the probes are meant to be read to the end
-        self_test(replace(scorer, encoder=whole))
+        self_test(replace(scorer, encoder=whole, guard=None))
     facts, seconds = backend.facts, time.perf_counter() - started
     emit(
         ModelOpened(
@@ -163,10 +172,57 @@ def _aggregate(config: OpenConfig) -> Aggregate:
     return aggregate
 
 
-def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Backend:
-    """The model in `folder` on the backend that was asked for, or the fastest that runs it."""
-    stored = any(folder.glob("*.safetensors"))
-    chosen = choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
+Weights = Mapping[str, Tensor]
+
+
+def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path, *, weights: Weights | None = None) -> Backend:
+    """The model in `folder` on the backend that was asked for, or the fastest that runs it; on each of its places.
+
+    `weights` stand in for those of the folder, of a model in one place; what is packed of them is not kept.
+    """
+    if weights is not None:
+        return _open_replica(config, profile, folder, Where(config.device, config.threads), weights)
+    wheres = [Where(config.device, config.threads)] if config.devices is None else list(map(Where, config.devices))
+    if config.replicas != 1:
+        wheres = _wheres(config, _chosen(config, profile, folder))
+    if len(wheres) == 1:
+        return _open_replica(config, profile, folder, wheres[0])
+    chosen = _chosen(replace(config, device=wheres[0].device), profile, folder)
+    if chosen == "onnx" and config.devices is not None:
+        raise UsageError(f"devices={list(config.devices)}: ONNX Runtime runs on one. Use backend='torch', or device=.")
+    precision = config.precision
+    if chosen == "native":
+        precision = resolved_precision(folder, precision)  # once, so that it is the same in all
+    elif precision == "auto" and chosen == "torch":
+        from crossrank.backends.device import common_precision
+
+        precision = common_precision([where.device for where in wheres])
+    config = replace(config, precision=precision, cache=None)
+    return replicated(lambda where: partial(_open_replica, config, profile, folder, where), wheres)
+
+
+def _wheres(config: OpenConfig, chosen: str) -> list[Where]:
+    """Where the replicas run that were asked for by their number."""
+    if chosen == "torch" and config.device != "cpu" and (gpus := cuda_devices()):
+        return on_gpus(config.replicas, gpus, config.device)
+    if config.device not in ("auto", "cpu"):
+        raise UsageError(f"replicas={config.replicas!r}: on device={config.device!r} there is one model. Leave it out.")
+    return on_cores(config.replicas, config.threads, domains(), usable_cores())
+
+
+def _chosen(config: OpenConfig, profile: ModelProfile, folder: Path, *, given: bool = False) -> str:
+    """Native, torch or onnx."""
+    stored = given or any(folder.glob("*.safetensors"))
+    return choose(profile, config.backend, config.device, weights=stored, onnx=bool(onnx_files(folder)))
+
+
+def _open_replica(
+    config: OpenConfig, profile: ModelProfile, folder: Path, where: Where, weights: Weights | None = None
+) -> Backend:
+    """The model in `folder`, once, in this process."""
+    config = replace(config, device=where.device, threads=where.threads)
+    given = weights is not None
+    chosen = _chosen(config, profile, folder, given=given)
     # A graph is of the authors' own making, whatever their code is.
     _check_verified(profile, allowed=config.allow_unverified or chosen == "onnx")
     if chosen == "onnx":
@@ -184,7 +240,8 @@ def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Bac
             threads=config.threads,
             batch_tokens=config.batch_tokens,
         )
-    weights = None if profile.family.foreign else load_weights(folder, profile)
+    if weights is None and not profile.family.foreign:
+        weights = load_weights(folder, profile)
     if chosen == "torch":
         from crossrank.backends.torch import open_torch
 
@@ -210,7 +267,7 @@ def open_backend(config: OpenConfig, profile: ModelProfile, folder: Path) -> Bac
         precision=precision,
         threads=config.threads,
         batch_tokens=config.batch_tokens,
-        packed=packed_file(folder, engine_file(), used_isa(), precision),
+        packed="" if given else packed_file(folder, engine_file(), used_isa(), precision, where.domain),
     )
 
 
@@ -275,12 +332,33 @@ def _check(config: OpenConfig) -> None:
             f"device={device!r} is not known; allowed: auto, cpu, cuda, cuda:N (as cuda:1), mps, "
             "or the name of an execution provider of ONNX Runtime"
         )
+    _check_replicas(config)
     for name, allowed in CHOICES.items():
         value = getattr(config, name)
         if value not in allowed:
             raise UsageError(f"{name}={value!r} is not available in this version; allowed: {', '.join(allowed)}")
-    for name in COUNTS:
+    for name in COUNTS.keys() - {"replicas"}:
         _check_count(name, getattr(config, name))
+
+
+def _check_replicas(config: OpenConfig) -> None:
+    devices, replicas = config.devices, config.replicas
+    if replicas != "auto":
+        _check_count("replicas", replicas)
+    if devices is None:
+        return
+    known = bool(devices) and all(isinstance(device, str) and DEVICES.fullmatch(device) for device in devices)
+    if not known or (len(devices) > 1 and not _different_gpus(devices)):
+        raise UsageError(
+            f"devices={list(devices)!r} cannot be taken; allowed: one device, or several GPUs of CUDA, each once, such "
+            "as ['cuda:0', 'cuda:1']"
+        )
+    if config.device != "auto" or replicas != 1:
+        raise UsageError("devices= says what the model runs on, a replica on each: leave out device= and replicas=")
+
+
+def _different_gpus(devices: tuple[str, ...]) -> bool:
+    return all(device.startswith("cuda:") for device in devices) and len(set(devices)) == len(devices)
 
 
 def _check_count(name: str, value: Any) -> None:

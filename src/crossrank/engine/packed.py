@@ -12,14 +12,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 from crossrank.checkpoint.source import WANTED
-from crossrank.machine import cache_folder
+from crossrank.machine import cache_folder, make_private
 
 log = logging.getLogger("crossrank")
 
 FILES_MAX = 16  # models x precisions that stay; the longest unused go first
 
 
-def packed_file(folder: Path, engine: Path, isa: str, precision: str) -> str:
+def packed_file(folder: Path, engine: Path, isa: str, precision: str, domain: int = 0) -> str:
     """The file for the checkpoint in `folder`, which may not exist yet; "" where nothing can be kept.
 
     Args:
@@ -27,14 +27,15 @@ def packed_file(folder: Path, engine: Path, isa: str, precision: str) -> str:
         engine: the compiled engine, whose layout may change when it is built anew.
         isa: what the weights are packed for.
         precision: in which.
+        domain: the NUMA domain whose memory it is to be in: a file is where it was first read, so each has its own.
     """
     caches = cache_folder()
     if caches is None:
         return ""
     kept = caches / "packed"
     try:
-        name = _name(folder, engine, isa, precision)
-        kept.mkdir(parents=True, exist_ok=True)
+        name = _name(folder, engine, isa, precision) + (f"-{domain}" if domain else "")
+        make_private(kept)
         file = kept / f"{name}.weights"
         if file.exists():
             os.utime(file)

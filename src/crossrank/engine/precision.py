@@ -20,7 +20,7 @@ from typing import Any
 
 from crossrank import __version__
 from crossrank.checkpoint.digest import digest_of
-from crossrank.machine import cache_folder
+from crossrank.machine import cache_folder, make_private
 
 log = logging.getLogger("crossrank")
 
@@ -115,7 +115,7 @@ def keep(verdict: Verdict, folder: Path, isa: str) -> Path:
     if caches is None:
         raise OSError("there is no home folder")
     file = _file(caches, folder, isa)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_private(file.parent)
     content = {"version": VERSION, "crossrank": __version__, "isa": isa, **dataclasses.asdict(verdict)}
     handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".part")
     try:

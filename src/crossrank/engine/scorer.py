@@ -16,6 +16,7 @@ from crossrank.checkpoint.profile import ModelProfile
 from crossrank.engine.cache import Guarded, cache_keys
 from crossrank.engine.encode import Encoded, Encoder, Tokens
 from crossrank.engine.head import activate, aggregated, read
+from crossrank.engine.language import LanguageGuard
 from crossrank.engine.pair import Pair, Scored, preview
 from crossrank.engine.plan import plan, portions
 from crossrank.errors import NotFiniteError
@@ -71,7 +72,7 @@ class Begun:
 class Scorer:
     """One open model. `identity` tells its scores from those of every other model in a shared cache.
 
-    `folder` is that of its files, for whoever wants to know which model this is.
+    `folder` is that of its files, for whoever wants to know which model this is. `guard` looks at some of the texts.
     """
 
     profile: ModelProfile
@@ -80,6 +81,7 @@ class Scorer:
     cache: Guarded | None
     identity: bytes
     folder: Path = Path()
+    guard: LanguageGuard | None = None
 
     def score(self, pairs: Sequence[Pair]) -> Outcome:
         """What the model says of each pair, computed in the caller's own thread. Equal pairs are scored once."""
@@ -110,6 +112,7 @@ class Scorer:
         *,
         stop: Callable[[], bool] | None = None,
         hurried: bool = False,
+        aside: bool = False,
     ) -> Begun:
         """Tokenise pairs, all different, and start what their rows need.
 
@@ -118,8 +121,11 @@ class Scorer:
             known: texts that were tokenised before.
             stop: looked at between batches; after it says so, no more are begun.
             hurried: small batches, each waited for before the next, so that `stop` is looked at often.
+            aside: the caller has something to do while the backend is at it.
         """
         started = time.perf_counter()
+        if self.guard is not None and self.guard.awake:
+            self.guard.look(pairs)
         encoded = self.encoder.encode(pairs, known or {})
         rows = [row for item in encoded for row in item.rows]
         owners = [pair for pair, item in zip(pairs, encoded, strict=True) for _ in item.rows]
@@ -128,7 +134,7 @@ class Scorer:
         for batch in plan([len(row.ids) for row in rows], self._limits(hurried=hurried)):
             if stop is not None and stop():
                 break
-            pending = self.backend.begin(Batch.of(rows[batch.start : batch.stop]))
+            pending = self.backend.begin(Batch.of(rows[batch.start : batch.stop]), aside=aside and not hurried)
             begun.batches.append((batch, _known(pending()) if hurried else pending))
         begun.run_s = time.perf_counter() - started
         return begun

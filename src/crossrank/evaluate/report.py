@@ -77,7 +77,7 @@ def as_markdown(evaluation: Evaluation) -> str:
     parts = [
         f"# {title(evaluation)}",
         "\n".join(f"- {sentence}" for sentence in sentences(evaluation)),
-        *map(_markdown_table, tables),
+        *map(markdown_table, tables),
         method(evaluation),
         "\n".join(f"- {note}" for note in evaluation.notes),
     ]
@@ -131,6 +131,7 @@ def _ms(milliseconds: float) -> str:
     return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """The table in Markdown; all columns but the first are to the right."""
     lines = [table.headings, ("---", *("---:" for _ in table.headings[1:])), *table.rows]
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)

@@ -5,15 +5,14 @@ It knows a folder and what makes two evaluations the same; not rankers, measures
 
 import fcntl
 import json
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import Candidates
 from crossrank.evaluate.collection import Collection
+from crossrank.evaluate.digest import digest_of
 from crossrank.evaluate.folder import make_folder, unwritable
 from crossrank.evaluate.result import Ranked
 
@@ -118,9 +117,7 @@ class Journal:
         """Self, for `with`."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
 
@@ -191,15 +188,7 @@ def header_of(collection: Collection, candidates: Candidates, depth: int | None)
         "schema_version": SCHEMA_VERSION,
         "collection": collection.name,
         "depth": depth,
-        "queries": _digest([part for query in candidates.run for part in (query, collection.queries[query])]),
-        "candidates": _digest([part for query, ids in candidates.ids.items() for part in ("", query, *ids)]),
-        "texts": _digest([collection.corpus[document] for document in texts]),
+        "queries": digest_of(part for query in candidates.run for part in (query, collection.queries[query])),
+        "candidates": digest_of(part for query, ids in candidates.ids.items() for part in ("", query, *ids)),
+        "texts": digest_of(collection.corpus[document] for document in texts),
     }
-
-
-def _digest(parts: Sequence[str]) -> str:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        content = part.encode("utf-8", "surrogatepass")
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()

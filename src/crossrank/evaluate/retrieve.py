@@ -3,7 +3,7 @@
 It knows texts and ids; not judgements, rankers or models.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,10 @@ class Bm25:
         scores = self._scores(words_of([query])[0])
         scored = [(document, float(scores[self._place[document]])) for document in ids]
         return sorted(scored, key=lambda item: -item[1])
+
+    def scores(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+        """By query, the score float32 [documents] of every document, in the corpus's order."""
+        return (self._scores(words) for words in words_of(list(queries)))
 
     def _best(self, words: list[str], k: int) -> list[tuple[str, float]]:
         scores = self._scores(words)

@@ -16,8 +16,10 @@ SHORT = 3  # letters of a word that is taken for an abbreviation
 SPACED_ENDS = ".!?…؟۔܀܁܂।॥။፧።៕։՜՞᠃᠉⁇⁈⁉‼‽᙮"  # ends one where white space follows
 WIDE_ENDS = "。！？｡．"  # ends one whatever follows
 CLOSING = "\"'”’»›)]}」』】）〉》〕"
+# NOTE: possessive, and a run that ends nothing is taken too (`glued`): a character is looked at once, whatever comes.
 SENTENCE = re.compile(
-    rf"[{re.escape(WIDE_ENDS)}]+[{re.escape(CLOSING)}]*|[{SPACED_ENDS}]+[{re.escape(CLOSING)}]*(?=\s)|\n"
+    rf"[{re.escape(WIDE_ENDS)}]++[{re.escape(CLOSING)}]*+"
+    rf"|(?P<glued>[{SPACED_ENDS}]++[{re.escape(CLOSING)}]*+(?!\s))|[{SPACED_ENDS}]++[{re.escape(CLOSING)}]*+|\n"
 )
 # Scripts that do not put spaces between words, one character a word: kana, bopomofo, ideographs.
 ONE_BY_ONE = (
@@ -35,6 +37,8 @@ def sentences(text: str, start: int, end: int) -> Ranges:
     """
     edges = [start]
     for found in SENTENCE.finditer(text, start, end):
+        if found["glued"] is not None:
+            continue
         following = text[found.end() : found.end() + FOLLOWING].lstrip()[:1]
         if not (following.islower() and _goes_on(text, found)):
             edges.append(found.end())

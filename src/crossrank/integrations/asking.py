@@ -141,6 +141,14 @@ def checked(ranker: Any) -> Any:
     return ranker
 
 
+def valid(ranker: Any) -> Any:
+    """As `checked`, for pydantic, which makes a ValidationError of a ValueError only."""
+    try:
+        return checked(ranker)
+    except ArgumentTypeError as exc:
+        raise ValueError(str(exc)) from exc
+
+
 def missing(framework: str, extra: str, exc: ImportError) -> MissingExtra:
     """The error of a framework that is not installed."""
     return MissingExtra(f"{framework} is not installed ({exc}). Run: pip install 'crossrank[{extra}]'")

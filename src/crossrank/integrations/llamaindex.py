@@ -6,7 +6,7 @@ from typing import Any
 
 from crossrank.compat.arguments import Ignored
 from crossrank.errors import ArgumentTypeError, UsageError
-from crossrank.integrations.asking import Asking, Place, best, checked, missing
+from crossrank.integrations.asking import Asking, Place, best, missing, valid
 from crossrank.integrations.meaningless import LLAMAINDEX
 
 try:
@@ -56,10 +56,7 @@ class CrossEncoderPostprocessor(BaseNodePostprocessor):
     @field_validator("ranker")
     @classmethod
     def _can_be_asked(cls, value: Any) -> Any:
-        try:
-            return None if value is None else checked(value)
-        except ArgumentTypeError as exc:
-            raise ValueError(str(exc)) from exc  # pydantic makes a ValidationError of it
+        return None if value is None else valid(value)
 
     @classmethod
     def class_name(cls) -> str:

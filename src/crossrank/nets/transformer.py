@@ -146,13 +146,10 @@ class Transformer:
             x = x + nn.embedding(rows.positions, self._places)
         if self._types is not None:
             x = x + nn.embedding(rows.segments, self._types)
-        # ELECTRA norms before it projects, DeBERTa after.
-        before = self._profile.family.tensors != "deberta"
-        if self._norm is not None and before:
-            x = self._norm(x)
-        if self._project is not None:
-            x = self._project(x)
-        return x if self._norm is None or before else self._norm(x)
+        steps = (self._project, self._norm) if self._layout.project_first else (self._norm, self._project)
+        for step in steps:
+            x = x if step is None else step(x)
+        return x
 
     def _attention(self, block: Block, x: Tensor, rows: Rows, turn: tuple[Tensor, Tensor] | None) -> Tensor:
         """What each token takes from those it sees, [tokens, heads * columns]."""

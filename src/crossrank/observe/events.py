@@ -116,4 +116,6 @@ class ModelOpened:
     at: float = field(default_factory=time)
 
 
+STAGES = ("queue", "tokenize", "run")  # of a RankingDone, in the order in which they begin
+
 Event = RankingDone | BatchRan | CacheAsked | ModelOpened

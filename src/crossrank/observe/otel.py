@@ -6,14 +6,13 @@ It knows events, which are of the past: spans are made when a ranking has ended,
 from typing import TYPE_CHECKING
 
 from crossrank.errors import MissingExtra
-from crossrank.observe.events import OK, Event, ModelOpened, RankingDone
+from crossrank.observe.events import OK, STAGES, Event, ModelOpened, RankingDone
 from crossrank.observe.hooks import Unsubscribe, subscribe
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
 
 NANO = 1_000_000_000
-STAGES = ("queue", "tokenize", "run")  # in the order in which they begin
 
 
 def to_otel(tracer_provider: "TracerProvider | None" = None) -> Unsubscribe:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crossrank.errors import MissingExtra, UsageError
-from crossrank.observe.events import OK, BatchRan, CacheAsked, Event, ModelOpened, RankingDone
+from crossrank.observe.events import OK, STAGES, BatchRan, CacheAsked, Event, ModelOpened, RankingDone
 from crossrank.observe.hooks import Unsubscribe, subscribe
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-STAGES = ("queue", "tokenize", "run", "total")
 
 
 def to_prometheus(registry: "CollectorRegistry | None" = None) -> Unsubscribe:
@@ -96,7 +95,7 @@ class _Metrics:
         }
         for counter, count in counts.items():
             counter.labels(event.model).inc(count)
-        for stage in STAGES:
+        for stage in (*STAGES, "total"):
             self.stages.labels(event.model, stage).observe(getattr(event, f"{stage}_s"))
         if event.outcome != OK:
             self.errors.labels(event.model, event.outcome).inc()

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from crossrank.observe.events import OK, RankingDone
+from crossrank.observe.events import OK, STAGES, RankingDone
 from crossrank.observe.hooks import emit, listening
 
 NANO = 1_000_000_000
 COUNTS = ("pairs", "cached", "tokens", "search_units", "retries")
-STAGES = ("queue", "tokenize", "run")
 
 
 class Watch:

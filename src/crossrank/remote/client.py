@@ -147,9 +147,10 @@ class Client:
 
     def _refused(self, status: int, headers: Mapping[str, str], body: bytes, tried: int) -> VendorError:
         said = (self._target.vendor.dialect.parse_error if self._target.vendor.dialect else parse_error)(body)
-        key = self._target.key
-        message = key.hide(said.message) if key else said.message
-        failure = Failure(message, said.code, said.id or _request_id(headers))
+        failure = Failure(said.message, said.code, said.id or _request_id(headers))
+        if (key := self._target.key) is not None:  # some servers repeat it
+            code, identity = failure.code and key.hide(failure.code), failure.id and key.hide(failure.id)
+            failure = Failure(key.hide(failure.message), code, identity)
         return refused(
             self._title,
             status,

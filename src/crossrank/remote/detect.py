@@ -36,8 +36,8 @@ async def find_route(client: Client, target: Target) -> Route:
     """
     vendor, model = target.vendor, target.model
     limits = vendor.limits_of(model)
-    if vendor.name == "tei":
-        limits = _tei_limits(await _facts(client, target, "/info"), limits)
+    if vendor.limits_told:
+        limits = _told_limits(await _facts(client, target, "/info"), limits)
     elif vendor.dialect is None:
         vendor, limits, model = await _detected(client, target)
     dialect = vendor.dialect
@@ -50,7 +50,7 @@ async def _detected(client: Client, target: Target) -> tuple[Vendor, Limits, str
     if "crossrank" in info or str(info.get("server", "")).startswith("crossrank"):
         return _titled("crossrank", target), VENDORS["crossrank"].limits, None
     if "max_client_batch_size" in info:
-        return _titled("tei", target), _tei_limits(info, VENDORS["tei"].limits), None
+        return _titled("tei", target), _told_limits(info, VENDORS["tei"].limits), None
     models = (await _facts(client, target, "/v1/models")).get("data") or (await _facts(client, target, "/models")).get(
         "data"
     )
@@ -70,8 +70,8 @@ def _titled(name: str, target: Target) -> Vendor:
     return replace(VENDORS[name], title=target.vendor.title)
 
 
-def _tei_limits(info: dict[str, Any], limits: Limits) -> Limits:
-    """A call takes a permit for each text, so both numbers bound it."""
+def _told_limits(info: dict[str, Any], limits: Limits) -> Limits:
+    """Of TEI: a call takes a permit for each text, so both numbers bound it."""
     said = [info.get("max_client_batch_size"), info.get("max_concurrent_requests")]
     numbers = [number for number in said if isinstance(number, int) and number > 0]
     return replace(limits, documents_max=min(numbers)) if numbers else limits

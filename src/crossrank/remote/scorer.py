@@ -206,7 +206,7 @@ def _check(asked: Asked, route: Route, limits: Limits) -> None:
         raise UsageError(
             f"{route.vendor.title} takes no instruction; leave instruction= out, or write it into the query yourself"
         )
-    if asked.raw and "raw_scores" not in route.dialect.calls and route.dialect.name != "nvidia":
+    if asked.raw and not route.dialect.logits and "raw_scores" not in route.dialect.calls:
         raise UsageError(f"{route.vendor.title} gives scores, no raw logits; leave raw=True out")
     if limits.query_characters_max is not None and len(asked.query) > limits.query_characters_max:
         raise QueryTooLongError(

@@ -6,6 +6,7 @@ It knows futures and iterators; not what is ranked.
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from typing import Any
 
 from crossrank.arguments import check_iterable, check_query, zip_strict
@@ -34,57 +35,57 @@ def works(
     return each()
 
 
+class _UnderWay:
+    """Work that is begun, at most `ahead` at a time; a mistake further on in a stream lets the good ones before it end.
+
+    Args:
+        todo: read no further than that.
+        start: begins one.
+        ahead: at least 1.
+    """
+
+    def __init__(self, todo: Iterator[Work], start: Callable[[Work], "Future[Ranking]"], ahead: int) -> None:
+        self._todo, self._start, self._ahead = todo, start, ahead
+        self._begun: deque[Future[Ranking]] = deque()
+        self._mistake: CrossrankError | None = None
+
+    def oldest(self) -> "Future[Ranking] | None":
+        """What was begun first, after as many as may be are begun; None at the end. Raises the stream's mistake."""
+        while self._mistake is None and len(self._begun) < self._ahead:
+            try:
+                self._begun.append(self._start(next(self._todo)))
+            except StopIteration:
+                break
+            except CrossrankError as exc:
+                self._mistake = exc
+        if not self._begun and self._mistake is not None:
+            raise self._mistake
+        return self._begun.popleft() if self._begun else None
+
+    def close(self) -> None:
+        """Cancel what nobody waits for any more."""
+        for future in self._begun:
+            future.cancel()
+
+
 def in_order(
     todo: Iterator[Work],
     start: Callable[[Work], "Future[Ranking]"],
     ahead: int,
     bar: Any,
 ) -> Iterator[Ranking]:
-    """The rankings; a mistake further on in a stream does not take the good ones before it along."""
-    under_way: deque[Future[Ranking]] = deque()
-    mistake: CrossrankError | None = None
-    with bar:
-        try:
-            while True:
-                while mistake is None and len(under_way) < ahead:
-                    try:
-                        under_way.append(start(next(todo)))
-                    except StopIteration:
-                        break
-                    except CrossrankError as exc:
-                        mistake = exc
-                if not under_way:
-                    break
-                ranking = waited(under_way.popleft())
-                bar.update()
-                yield ranking
-        finally:
-            for future in under_way:
-                future.cancel()
-    if mistake is not None:
-        raise mistake
+    """The rankings; `bar` counts them."""
+    with bar, closing(_UnderWay(todo, start, ahead)) as under_way:
+        while (future := under_way.oldest()) is not None:
+            ranking = waited(future)
+            bar.update()
+            yield ranking
 
 
 async def in_order_async(
     todo: Iterator[Work], start: Callable[[Work], "Future[Ranking]"], ahead: int
 ) -> AsyncIterator[Ranking]:
     """As `in_order`, in the caller's own event loop."""
-    under_way: deque[Future[Ranking]] = deque()
-    mistake: CrossrankError | None = None
-    try:
-        while True:
-            while mistake is None and len(under_way) < ahead:
-                try:
-                    under_way.append(start(next(todo)))
-                except StopIteration:
-                    break
-                except CrossrankError as exc:
-                    mistake = exc
-            if not under_way:
-                break
-            yield await settled(under_way.popleft())
-    finally:
-        for future in under_way:
-            future.cancel()
-    if mistake is not None:
-        raise mistake
+    with closing(_UnderWay(todo, start, ahead)) as under_way:
+        while (future := under_way.oldest()) is not None:
+            yield await settled(future)

@@ -30,6 +30,7 @@ class Vendor:
         path: below the base URL, where it is not the dialect's; `{model}` is replaced.
         headers: sent with every call.
         limits: of one call; `model_limits` overrides them by the beginning of a model's name.
+        limits_told: whether a server says itself how much a call may hold, which counts before `limits`.
         instruction: how an instruction is passed on: in a field, inside the query, or not at all.
         rank_fields: whether it reads the fields of an object by itself, in the order of `rank_fields`.
         truncate: whether it must be told that a document which does not fit may be cut: by default such fails the call.
@@ -50,6 +51,7 @@ class Vendor:
     headers: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = UNBOUNDED
     model_limits: Mapping[str, Limits] = field(default_factory=dict)
+    limits_told: bool = False
     instruction: Literal["field", "query", "none"] = "none"
     rank_fields: bool = False
     truncate: bool | None = None
@@ -168,8 +170,8 @@ _SERVERS = (
         title="the TEI server",
         dialect=DIALECTS["tei"],
         key_variables=("TEI_API_KEY",),
-        # What a server says of itself in /info takes the place of these, its defaults.
-        limits=Limits(documents_max=32, bytes_max=2_000_000),
+        limits=Limits(documents_max=32, bytes_max=2_000_000),  # its defaults
+        limits_told=True,
         truncate=True,
         empty_refused=True,
     ),

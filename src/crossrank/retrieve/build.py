@@ -10,6 +10,7 @@ It knows files and bm25s; not queries.
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from crossrank.retrieve.words import K1, B, bm25s
 
 FORMAT = 1  # of the folder; raised when an older one cannot be read any more
 MANIFEST, SEGMENTS, PASSAGES, STARTS = "manifest.json", "segments", "passages.jsonl", "starts.npy"
+LOCK = "lock"
+GENERATION = re.compile(r"[0-9a-f]{32}(\.part)?")
 Progress = Callable[[int], None]  # told how many passages more are ready
 
 
@@ -47,7 +50,8 @@ def build(
     """
     _check_ours(folder)
     try:
-        (folder / SEGMENTS).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the corpus will lie in it
+        (folder / SEGMENTS).mkdir(exist_ok=True)
     except OSError as exc:
         raise IndexFolderError(f"{folder} cannot be made: {exc.strerror or exc}. Give another folder.") from exc
     with _alone(folder):
@@ -86,7 +90,8 @@ def manifest_of(folder: Path) -> dict[str, Any] | None:
             f"{folder} is an index of format {version}, and this crossrank reads {FORMAT}. Delete the folder; it is "
             "built again from the corpus."
         )
-    return manifest if (generation / STARTS).is_file() else None
+    ours = GENERATION.fullmatch(generation.name) and generation.parent == folder  # nothing outside of the folder
+    return manifest if ours and (generation / STARTS).is_file() else None
 
 
 def _assemble(folder: Path, generation: str, portions: Sequence[tuple[str, list[Passage]]]) -> None:
@@ -134,19 +139,21 @@ def _tidy(folder: Path, generation: str, segments: set[str]) -> None:
         if file.name.removesuffix(".npz") not in segments:
             file.unlink(missing_ok=True)
     for other in folder.iterdir():
-        if other.is_dir() and other.name not in (SEGMENTS, generation, "vectors"):
+        if other.is_dir() and GENERATION.fullmatch(other.name) and other.name != generation:
             shutil.rmtree(other, ignore_errors=True)
 
 
 def _check_ours(folder: Path) -> None:
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / SEGMENTS).is_dir()):
+    there = {one.name for one in folder.iterdir()} if folder.is_dir() else set()
+    ours = not there or there == {SEGMENTS} or {SEGMENTS, LOCK} <= there  # killed before it was locked, or after
+    if folder.is_file() or not ours:
         raise IndexFolderError(f"{folder} holds something that is no index of crossrank's. Give an empty folder.")
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """No other process builds here meanwhile; the lock of one that dies is gone with it."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -170,7 +170,7 @@ class Pipeline:
         return self._result(query, found, await aask(self._ranker, self._call(query, found)), started, between)
 
     def _call(self, query: str, found: Sequence[Found]) -> Call:
-        return Call.of(query, [item.document for item in found], None, None, self.fields, None, None)
+        return Call.of(query, [item.document for item in found], fields=self.fields)
 
     def _result(
         self, query: str, found: Sequence[Found], ranking: Ranking, started: float, between: float

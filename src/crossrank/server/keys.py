@@ -92,9 +92,9 @@ def _key(secret: str, options: Iterable[str], where: str) -> Key:
             case "models" if value:
                 key = replace(key, models=frozenset(value.split(",")))
             case _:
-                raise UsageError(
-                    f"{where}: {name!r} is followed by nothing that can be taken; after the key there may stand "
-                    "name=NAME, documents_per_minute=NUMBER and models=A,B"
+                raise UsageError(  # which may be the rest of a key with a space in it: it is not repeated
+                    f"{where}: after the key, which has no spaces, there may stand only name=NAME, "
+                    "documents_per_minute=NUMBER of at least 1, and models=A,B"
                 )
     return key
 

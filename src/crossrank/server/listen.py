@@ -55,6 +55,7 @@ def _bound(settings: Settings) -> socket.socket:
             path.unlink()  # of a server that was killed
         bound = socket.socket(socket.AF_UNIX)
         bound.bind(settings.uds)
+        path.chmod(path.stat().st_mode & 0o770)  # before anybody is listened to: never for all, whatever the umask
     else:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]

@@ -16,7 +16,7 @@ from crossrank.errors import UsageError
 
 PREFIX = "CROSSRANK_"  # of environment variables
 MB = 1_000_000
-Kind = Literal["text", "count", "seconds", "flag", "list"]
+Kind = Literal["text", "count", "copies", "seconds", "flag", "list"]
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -50,6 +50,17 @@ class Settings:
         least=1,
     )
     device: str = _setting("Models", "text", "auto", "auto, cpu, cuda, cuda:N or mps.")
+    devices: tuple[str, ...] = _setting(
+        "Models", "list", (), "GPUs among which a model's work is shared, such as cuda:0,cuda:1."
+    )
+    replicas: int | Literal["auto"] = _setting(
+        "Models",
+        "copies",
+        1,
+        "Copies of a model that share its work, each on a GPU or on cores of its own; auto is one a GPU, or one a NUMA "
+        "domain. Each worker has so many.",
+        least=1,
+    )
     backend: str = _setting("Models", "text", "auto", "auto, native, torch or onnx.")
     precision: str = _setting("Models", "text", "auto", "auto, fp32, bf16, fp16 or int8.")
     threads: int | None = _setting(
@@ -139,7 +150,7 @@ class Settings:
     @property
     def engine(self) -> dict[str, Any]:
         """What a model is opened with, as far as it differs from the defaults."""
-        names = ("device", "backend", "precision", "threads", "max_length", "long_documents")
+        names = ("device", "devices", "replicas", "backend", "precision", "threads", "max_length", "long_documents")
         defaults = Settings()
         given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(defaults, name)}
         return given if self.score_cache else {**given, "cache": None}
@@ -199,13 +210,15 @@ def _parsed(file: str | Path) -> dict[str, Any]:
 def _checked(item: "Field[Any]", value: Any, source: str) -> Any:
     """The value in the setting's type."""
     kind, choices, least = (item.metadata[name] for name in ("kind", "choices", "least"))
-    read = {"text": _text, "count": _count, "seconds": _seconds, "flag": _flag, "list": _list}[kind](value)
+    readers = {"text": _text, "count": _count, "copies": _copies, "seconds": _seconds, "flag": _flag, "list": _list}
+    read = readers[kind](value)
     if read is None:
         wanted = {"count": "a whole number", "seconds": "a number", "flag": "true or false", "list": "a list of texts"}
+        wanted["copies"] = "a whole number, or auto,"
         raise UsageError(f"{source} is {value!r}, where {wanted.get(kind, 'a text')} is meant")
     if choices and read not in choices:
         raise UsageError(f"{source} is {value!r}; it can be {', '.join(map(str, choices))}")
-    if kind in ("count", "seconds") and read < least:
+    if kind in ("count", "copies", "seconds") and read != "auto" and read < least:
         raise UsageError(f"{source} is {value!r}; it must be at least {least:g}")
     return read
 
@@ -219,6 +232,10 @@ def _count(value: Any) -> int | None:
         return int(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
     except ValueError:
         return None
+
+
+def _copies(value: Any) -> int | Literal["auto"] | None:
+    return "auto" if value == "auto" else _count(value)
 
 
 def _seconds(value: Any) -> float | None:

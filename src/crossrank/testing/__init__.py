@@ -1,6 +1,6 @@
 """What tests need and no network has: tiny checkpoints made on the spot, and a backend whose logits are chosen.
 
-For tests of crossrank and of applications that use it; nothing in the package imports it.
+For tests of crossrank and of applications that use it; in the package only the benchmark's shapes are made with it.
 """
 
 from crossrank.testing.backend import FakeBackend

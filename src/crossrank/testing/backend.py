@@ -31,7 +31,7 @@ class FakeBackend:
             self.exact_rows += len(rows)
         return np.array([[self.logit(row)] for row in rows], np.float32)
 
-    def begin(self, batch: Batch) -> Pending:
+    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:  # noqa: ARG002 - computed at once
         """The same, computed at once."""
         logits = self.run(batch)
         return lambda: logits

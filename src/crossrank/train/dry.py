@@ -6,7 +6,7 @@ It knows the parts that come before the first step, and the loss; it writes noth
 import dataclasses
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +55,13 @@ def dry_run(config: TrainConfig, *, emit: Emit = ignore, rankers: Rankers | None
             else dataclasses.replace(config, run=dataclasses.replace(config.run, cache=folder))
         )
         examples = first_examples(kept, material, device, rankers or {}, emit)
-    rate = _rate(config, device, base, [examples[place] for place in range(len(examples))])
-    pairs = examples.pairs * len(material.plan) // len(examples)
     first = tuple(examples[place] for place in range(len(examples)))
+    rate = _rate(config, device, base, first)
+    pairs = examples.pairs * len(material.plan) // len(examples)
     return DryRun(material.counts, pairs, first, device.label, rate, pairs / rate)
 
 
-def _rate(config: TrainConfig, device: Device, base: Path, examples: list[Example]) -> float:
+def _rate(config: TrainConfig, device: Device, base: Path, examples: Sequence[Example]) -> float:
     """Pairs a second of a few steps on the same examples, the first step not counted."""
     import torch
 

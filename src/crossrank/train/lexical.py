@@ -1,12 +1,11 @@
 """BM25 within a source: the best places for a query, and the score of any place. It knows words; not judgements."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.evaluate.retrieve import Bm25
-from crossrank.retrieve.words import words_of
 
 
 class Lexical:
@@ -19,7 +18,7 @@ class Lexical:
 
     def __init__(self, documents: Sequence[str], searchable: int | None = None) -> None:
         self._searchable = len(documents) if searchable is None else searchable
-        self._index = _Scores({str(place): text for place, text in enumerate(documents)})
+        self._index = Bm25({str(place): text for place, text in enumerate(documents)})
 
     def best(self, queries: Sequence[str], depth: int) -> NDArray[np.int32]:
         """Places int32 [queries, depth], best first, -1 where fewer share a word; equal scores keep their order."""
@@ -37,11 +36,3 @@ class Lexical:
         """Scores float32 like `places` [queries, documents]; nan where the place is -1."""
         rows = [scores[row] for scores, row in zip(self._index.scores(queries), places, strict=True)]
         return np.where(places < 0, np.nan, np.array(rows).reshape(places.shape)).astype(np.float32)
-
-
-class _Scores(Bm25):
-    """The evaluation's BM25, asked for all scores instead of the best."""
-
-    def scores(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """By query, the score float32 [documents] of every document."""
-        return (self._scores(words) for words in words_of(list(queries)))

@@ -16,7 +16,7 @@ from crossrank.train.config import TrainConfig
 from crossrank.train.options import EvaluateConfig
 from crossrank.types import Document, Hit, Ranker, Ranking
 
-Weights = dict[str, Any]
+PAIRS_AT_ONCE = 256  # that a student scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,14 @@ def native_ranker(write: Callable[[Path], None], max_length: int) -> Ranker:
 class TorchRanker:
     """A sentence-transformers CrossEncoder as a Ranker: for GPUs, where it is faster than the CPU engine."""
 
-    def __init__(self, student: Any, batch_size: int = 256) -> None:
-        self._student, self._batch_size = student, batch_size
+    def __init__(self, student: Any) -> None:
+        self._student = student
 
     def rank(self, query: str, documents: Sequence[Document], *, top_k: int | None = None) -> Ranking:
         """The documents in order of the model's score."""
         training = self._student.training
         scores = self._student.predict(
-            [(query, str(document)) for document in documents], batch_size=self._batch_size, show_progress_bar=False
+            [(query, str(document)) for document in documents], batch_size=PAIRS_AT_ONCE, show_progress_bar=False
         )
         self._student.train(training)
         return _ranking(query, documents, [float(score) for score in scores], top_k)

@@ -5,11 +5,11 @@ It knows no vendor's names for things.
 
 import math
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
-from crossrank.wire.contract import WireDocument, WireError
+from crossrank.wire.contract import Item, WireDocument, WireError
 
 T = TypeVar("T")
 PREVIEW = 80  # bytes of a body that a message shows
@@ -25,6 +25,14 @@ class Tokens(msgspec.Struct, omit_defaults=True):
     def of(cls, tokens: int | None) -> "Tokens":
         """All of them read, none written."""
         return cls(tokens, tokens)
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """One of the `results` of Cohere, and of those who answer as it does."""
+
+    index: int
+    relevance_score: float | None
+    document: str | dict[str, Any] | None = None
 
 
 def parse(body: bytes, shape: type[T]) -> T:
@@ -61,12 +69,35 @@ def score_of(number: float | None, where: str) -> float:
 
 def texts_of(documents: Iterable[WireDocument], dialect: str) -> list[str]:
     """Documents of a dialect that takes texts only."""
-    texts = []
-    for index, document in enumerate(documents):
-        if not isinstance(document, str):
-            raise WireError(f"documents[{index}] is no text, and {dialect} takes texts only")
-        texts.append(document)
-    return texts
+    return [_text(document, index, dialect) for index, document in enumerate(documents)]
+
+
+def repeated_texts(items: Iterable[Item], dialect: str) -> list[str | None]:
+    """What an answer of such a dialect repeats of each document: its text, or nothing."""
+    repeated = ((index, item.document) for index, item in enumerate(items))
+    return [None if document is None else _text(document, index, dialect) for index, document in repeated]
+
+
+def items_of(results: Iterable[tuple[int, float | None, str | dict[str, Any] | None]], where: str) -> tuple[Item, ...]:
+    """The items of (index, score, document); `where` is the place of a score, with {} for the result's position."""
+    return tuple(
+        Item(index, score_of(score, where.format(position)), document_of(document))
+        for position, (index, score, document) in enumerate(results)
+    )
+
+
+def items_of_results(results: Iterable[Result]) -> tuple[Item, ...]:
+    """The items of Cohere's `results`."""
+    return items_of(((one.index, one.relevance_score, one.document) for one in results), "results[{}].relevance_score")
+
+
+@overload
+def sent(document: WireDocument) -> str | dict[str, Any]: ...
+@overload
+def sent(document: None) -> None: ...
+def sent(document: WireDocument | None) -> str | dict[str, Any] | None:
+    """A document in the form that it was sent in, as JSON can hold it."""
+    return document if document is None or isinstance(document, str) else dict(document)
 
 
 def text_object(document: WireDocument | None) -> dict[str, Any] | None:
@@ -90,6 +121,12 @@ def document_of(answered: str | dict[str, Any] | None) -> WireDocument | None:
 def preview(body: bytes) -> str:
     """The beginning of a body, for messages."""
     return repr(body[:PREVIEW].decode("utf-8", "replace") + ("…" if len(body) > PREVIEW else ""))
+
+
+def _text(document: WireDocument, index: int, dialect: str) -> str:
+    if not isinstance(document, str):
+        raise WireError(f"documents[{index}] is no text, and {dialect} takes texts only")
+    return document
 
 
 def _reason(exc: Exception) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from crossrank.wire.body import document_of, dump, parse, score_of, text_object, texts_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item, UnknownFieldError
+from crossrank.wire.body import Result, dump, items_of_results, parse, sent, text_object, texts_of
+from crossrank.wire.contract import Answer, Call, Dialect, UnknownFieldError
 from crossrank.wire.failure import dump_message, parse_error
 
 
@@ -28,7 +28,7 @@ class CallV1(msgspec.Struct, omit_defaults=True):
     documents: list[str | dict[str, Any]]
     model: str | None = None
     top_n: int | None = None
-    rank_fields: list[str] | None = None
+    rank_fields: tuple[str, ...] | None = None
     return_documents: bool | None = None
 
 
@@ -37,12 +37,6 @@ KNOWN = frozenset({*_CallV2.__struct_fields__, *CallV1.__struct_fields__}) | {
     "priority",
     "relevant_spans",
 }
-
-
-class _Result(msgspec.Struct, omit_defaults=True):
-    index: int
-    relevance_score: float | None
-    document: str | dict[str, Any] | None = None
 
 
 class _Billed(msgspec.Struct, omit_defaults=True):
@@ -60,7 +54,7 @@ class _Meta(msgspec.Struct, omit_defaults=True):
 
 
 class _Answer(msgspec.Struct, omit_defaults=True):
-    results: list[_Result]
+    results: list[Result]
     id: str | None = None
     meta: _Meta | None = None
 
@@ -89,10 +83,10 @@ def dump_call_v1(call: Call) -> bytes:
     return dump(
         CallV1(
             query=call.query,
-            documents=[document if isinstance(document, str) else dict(document) for document in call.documents],
+            documents=[sent(document) for document in call.documents],
             model=call.model,
             top_n=call.top_n,
-            rank_fields=None if call.fields is None else list(call.fields),
+            rank_fields=call.fields,
             return_documents=call.return_documents or None,
         )
     )
@@ -106,7 +100,7 @@ def parse_call_v1(body: bytes) -> Call:
         tuple(said.documents),
         said.model,
         said.top_n,
-        None if said.rank_fields is None else tuple(said.rank_fields),
+        said.rank_fields,
         return_documents=bool(said.return_documents),
     )
 
@@ -121,7 +115,7 @@ def check_known(body: bytes) -> None:
 def _dump_ranking(answer: Answer, version: str) -> bytes:
     return dump(
         _Answer(
-            results=[_Result(item.index, item.score, text_object(item.document)) for item in answer.items],
+            results=[Result(item.index, item.score, text_object(item.document)) for item in answer.items],
             id=answer.id,
             meta=_Meta(_Version(version), _Billed(answer.search_units, answer.tokens)),
         )
@@ -143,12 +137,7 @@ def parse_ranking(body: bytes) -> Answer:
     said = parse(body, _Answer)
     billed = (said.meta and said.meta.billed_units) or _Billed()
     return Answer(
-        tuple(
-            Item(
-                item.index, score_of(item.relevance_score, f"results[{i}].relevance_score"), document_of(item.document)
-            )
-            for i, item in enumerate(said.results)
-        ),
+        items_of_results(said.results),
         id=said.id,
         tokens=None if billed.input_tokens is None else ceil(billed.input_tokens),
         search_units=None if billed.search_units is None else ceil(billed.search_units),

@@ -112,6 +112,7 @@ class Dialect:
         failures: the fields of a Failure that survive dump_error and parse_error, beside message.
         objects: whether documents may be mappings.
         model_required: whether a call without a model is refused.
+        logits: whether scores are raw, asked for or not.
         ranked: whether results come best first; else in the order of the documents.
         call_shape: the type that a call's body is read as, which describes it to people and programs.
         answer_shape: that of an answer's body.
@@ -130,6 +131,7 @@ class Dialect:
     failures: frozenset[str] = field(default_factory=frozenset)
     objects: bool = False
     model_required: bool = False
+    logits: bool = False
     ranked: bool = True
     call_shape: Any = None
     answer_shape: Any = None

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from crossrank.wire.body import Tokens, document_of, dump, parse, score_of, tokens_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item
+from crossrank.wire.body import Result, Tokens, dump, items_of_results, parse, sent, tokens_of
+from crossrank.wire.contract import Answer, Call, Dialect
 from crossrank.wire.failure import dump_detail_code, parse_error
 
 
@@ -20,14 +20,8 @@ class _Call(msgspec.Struct, omit_defaults=True):
     max_doc_length: int | None = None
 
 
-class _Result(msgspec.Struct, omit_defaults=True):
-    index: int
-    relevance_score: float | None
-    document: str | dict[str, Any] | None = None
-
-
 class _Answer(msgspec.Struct, omit_defaults=True):
-    results: list[_Result]
+    results: list[Result]
     model: str | None = None
     usage: Tokens | None = None
     id: str | None = None
@@ -39,7 +33,7 @@ def dump_call(call: Call) -> bytes:
     return dump(
         _Call(
             query=call.query,
-            documents=[document if isinstance(document, str) else dict(document) for document in call.documents],
+            documents=[sent(document) for document in call.documents],
             model=call.model,
             top_n=call.top_n,
             return_documents=call.return_documents,
@@ -67,7 +61,7 @@ def dump_ranking(answer: Answer) -> bytes:
     """The body of an answer."""
     return dump(
         _Answer(
-            results=[_Result(item.index, item.score, _sent(item)) for item in answer.items],
+            results=[Result(item.index, item.score, sent(item.document)) for item in answer.items],
             model=answer.model,
             usage=Tokens(answer.tokens or 0),
             id=answer.id,
@@ -76,18 +70,10 @@ def dump_ranking(answer: Answer) -> bytes:
     )
 
 
-def _sent(item: Item) -> str | dict[str, Any] | None:
-    return item.document if item.document is None or isinstance(item.document, str) else dict(item.document)
-
-
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.relevance_score, f"results[{i}].relevance_score"), document_of(item.document))
-        for i, item in enumerate(said.results)
-    )
-    return Answer(items, said.model, said.id, tokens=tokens_of(said.usage))
+    return Answer(items_of_results(said.results), said.model, said.id, tokens=tokens_of(said.usage))
 
 
 JINA = Dialect(

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from crossrank.wire.body import Tokens, document_of, dump, parse, score_of, tokens_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item
+from crossrank.wire.body import Tokens, dump, items_of, parse, sent, tokens_of
+from crossrank.wire.contract import Answer, Call, Dialect
 from crossrank.wire.failure import dump_detail, parse_error
 
 
@@ -13,7 +13,7 @@ class _Call(msgspec.Struct, omit_defaults=True):
     query: str
     input: list[str | dict[str, Any]]
     model: str | None = None
-    rank_fields: list[str] | None = None
+    rank_fields: tuple[str, ...] | None = None
     top_k: int | None = None
     return_input: bool | None = None
 
@@ -37,9 +37,9 @@ def dump_call(call: Call) -> bytes:
     return dump(
         _Call(
             query=call.query,
-            input=[document if isinstance(document, str) else dict(document) for document in call.documents],
+            input=[sent(document) for document in call.documents],
             model=call.model,
-            rank_fields=None if call.fields is None else list(call.fields),
+            rank_fields=call.fields,
             top_k=call.top_n,
             return_input=call.return_documents or None,
         )
@@ -54,32 +54,21 @@ def parse_call(body: bytes) -> Call:
         tuple(said.input),
         said.model,
         said.top_k,
-        None if said.rank_fields is None else tuple(said.rank_fields),
+        said.rank_fields,
         return_documents=bool(said.return_input),
     )
 
 
 def dump_ranking(answer: Answer) -> bytes:
     """The body of an answer."""
-    results = [
-        _Result(
-            item.index,
-            item.score,
-            item.document if item.document is None or isinstance(item.document, str) else dict(item.document),
-            "rank_result",
-        )
-        for item in answer.items
-    ]
+    results = [_Result(item.index, item.score, sent(item.document), "rank_result") for item in answer.items]
     return dump(_Answer(results, Tokens.of(answer.tokens or 0), answer.model, "list"))
 
 
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.score, f"data[{i}].score"), document_of(item.input))
-        for i, item in enumerate(said.data)
-    )
+    items = items_of(((one.index, one.score, one.input) for one in said.data), "data[{}].score")
     return Answer(items, said.model, tokens=tokens_of(said.usage))
 
 

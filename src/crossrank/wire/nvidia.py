@@ -2,8 +2,8 @@
 
 import msgspec
 
-from crossrank.wire.body import Tokens, dump, parse, score_of, texts_of, tokens_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item
+from crossrank.wire.body import Tokens, dump, items_of, parse, texts_of, tokens_of
+from crossrank.wire.contract import Answer, Call, Dialect
 from crossrank.wire.failure import dump_detail, parse_error
 
 TRUNCATE = {True: "END", False: "NONE"}
@@ -53,9 +53,7 @@ def dump_ranking(answer: Answer) -> bytes:
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.logit, f"rankings[{i}].logit")) for i, item in enumerate(said.rankings)
-    )
+    items = items_of(((one.index, one.logit, None) for one in said.rankings), "rankings[{}].logit")
     return Answer(items, tokens=tokens_of(said.usage))
 
 
@@ -71,6 +69,7 @@ NVIDIA = Dialect(
     calls=frozenset({"model", "truncate"}),
     answers=frozenset({"tokens"}),
     model_required=True,
+    logits=True,
     call_shape=_Call,
     answer_shape=_Answer,
 )

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from crossrank.wire.body import dump, parse, score_of
+from crossrank.wire.body import dump, parse, score_of, sent
 from crossrank.wire.contract import Answer, Call, Dialect, Failure, Item, WireError
 from crossrank.wire.failure import parse_error
 
@@ -17,7 +17,7 @@ class _Call(msgspec.Struct, omit_defaults=True):
     documents: list[str | dict[str, Any]]
     model: str | None = None
     top_k: int | None = None
-    fields: list[str] | None = None
+    fields: tuple[str, ...] | None = None
     return_documents: bool | None = None
     instruction: str | None = None
     truncate: bool | None = None
@@ -50,7 +50,7 @@ class _ExplainCall(msgspec.Struct):
     query: str
     document: str | dict[str, Any]
     model: str | None = None
-    fields: list[str] | None = None
+    fields: tuple[str, ...] | None = None
     unit: Literal["sentence", "word"] = "sentence"
 
 
@@ -84,10 +84,10 @@ def dump_call(call: Call) -> bytes:
     return dump(
         _Call(
             query=call.query,
-            documents=[document if isinstance(document, str) else dict(document) for document in call.documents],
+            documents=[sent(document) for document in call.documents],
             model=call.model,
             top_k=call.top_n,
-            fields=None if call.fields is None else list(call.fields),
+            fields=call.fields,
             return_documents=call.return_documents or None,
             instruction=call.instruction,
             truncate=call.truncate,
@@ -105,7 +105,7 @@ def parse_call(body: bytes) -> Call:
         tuple(said.documents),
         said.model,
         said.top_k,
-        None if said.fields is None else tuple(said.fields),
+        said.fields,
         bool(said.return_documents),
         said.instruction,
         said.truncate,
@@ -117,14 +117,7 @@ def parse_call(body: bytes) -> Call:
 def dump_ranking(answer: Answer) -> bytes:
     """The body of an answer."""
     hits = [
-        _Hit(
-            item.index,
-            item.score,
-            item.document if item.document is None or isinstance(item.document, str) else dict(item.document),
-            item.tokens,
-            item.truncated,
-            item.passage,
-        )
+        _Hit(item.index, item.score, sent(item.document), item.tokens, item.truncated, item.passage)
         for item in answer.items
     ]
     return dump(_Answer(VERSION, hits, answer.model, answer.id, _Usage(answer.tokens)))
@@ -136,14 +129,7 @@ def parse_ranking(body: bytes) -> Answer:
     if said.version != VERSION:
         raise WireError(f"version {said.version} of the answer, where {VERSION} is understood; update crossrank")
     items = tuple(
-        Item(
-            hit.index,
-            score_of(hit.score, f"hits[{i}].score"),
-            hit.document,
-            hit.tokens,
-            hit.truncated,
-            hit.passage,
-        )
+        Item(hit.index, score_of(hit.score, f"hits[{i}].score"), hit.document, hit.tokens, hit.truncated, hit.passage)
         for i, hit in enumerate(said.hits)
     )
     return Answer(items, said.model, said.id, said.usage.tokens if said.usage else None)
@@ -152,9 +138,7 @@ def parse_ranking(body: bytes) -> Answer:
 def parse_explain_call(body: bytes) -> tuple[str, Call]:
     """The unit of an explanation that is asked for, and a call with the one document."""
     said = parse(body, _ExplainCall)
-    return said.unit, Call(
-        said.query, (said.document,), said.model, fields=None if said.fields is None else tuple(said.fields)
-    )
+    return said.unit, Call(said.query, (said.document,), said.model, fields=said.fields)
 
 
 def dump_explanation(told: Mapping[str, Any], model: str | None, identity: str | None) -> bytes:

@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
-from crossrank.wire.body import document_of, dump, parse, score_of, text_object
-from crossrank.wire.contract import Answer, Call, Dialect, Item, WireDocument
+from crossrank.wire.body import document_of, dump, items_of, parse, text_object
+from crossrank.wire.contract import Answer, Call, Dialect, WireDocument
 from crossrank.wire.failure import dump_nested, parse_error
 
 TRUNCATE = {True: "END", False: "NONE"}
+PLAIN = ("text",)  # the default of `rank_fields`
 
 
 class _Parameters(msgspec.Struct, omit_defaults=True):
@@ -19,7 +20,7 @@ class _Call(msgspec.Struct, omit_defaults=True):
     query: str
     documents: list[dict[str, Any]]
     model: str | None = None
-    rank_fields: list[str] | None = None
+    rank_fields: tuple[str, ...] | None = None
     return_documents: bool | None = msgspec.field(default_factory=lambda: None)  # always said: its default is true
     top_n: int | None = None
     parameters: _Parameters | None = None
@@ -48,7 +49,7 @@ def dump_call(call: Call) -> bytes:
             query=call.query,
             documents=[text_object(document) or {} for document in call.documents],
             model=call.model,
-            rank_fields=["text"] if call.fields is None else list(call.fields),
+            rank_fields=PLAIN if call.fields is None else call.fields,
             return_documents=call.return_documents,
             top_n=call.top_n,
             parameters=None if call.truncate is None else _Parameters(TRUNCATE[call.truncate]),
@@ -61,13 +62,12 @@ def parse_call(body: bytes) -> Call:
     said = parse(body, _Call)
     truncate = said.parameters and said.parameters.truncate
     documents = tuple(_read(document) for document in said.documents)
-    plain = said.rank_fields in (None, ["text"])
     return Call(
         said.query,
         documents,
         said.model,
         said.top_n,
-        None if plain or said.rank_fields is None else tuple(said.rank_fields),
+        None if said.rank_fields == PLAIN else said.rank_fields,
         return_documents=bool(said.return_documents),
         truncate=None if truncate is None else truncate != "NONE",
     )
@@ -87,10 +87,7 @@ def dump_ranking(answer: Answer) -> bytes:
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.score, f"data[{i}].score"), document_of(item.document))
-        for i, item in enumerate(said.data)
-    )
+    items = items_of(((one.index, one.score, one.document) for one in said.data), "data[{}].score")
     return Answer(items, said.model, search_units=said.usage.rerank_units if said.usage else None)
 
 

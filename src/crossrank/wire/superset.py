@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from crossrank.wire.body import document_of, dump, parse, score_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item, WireDocument, WireError
+from crossrank.wire.body import dump, items_of, parse, sent
+from crossrank.wire.contract import Answer, Call, Dialect, WireDocument, WireError
 from crossrank.wire.failure import dump_every, parse_error
 
 DOCUMENTS_A_UNIT = 100  # Cohere's and Pinecone's search unit: one query with so many documents
@@ -28,7 +28,7 @@ class _Call(msgspec.Struct):
     model: str | None = None
     top_n: int | None = None
     top_k: int | None = None
-    rank_fields: list[str] | None = None
+    rank_fields: tuple[str, ...] | None = None
     return_documents: bool | None = None
     instruction: str | None = None
     truncation: bool | None = None
@@ -102,7 +102,7 @@ def parse_call(body: bytes, *, zero_is_all: bool = True) -> Call:
         said.model,
         _top_n(said, zero_is_all=zero_is_all),
         # ["text"] is Pinecone's way of saying nothing, and what is read of such an object anyway
-        None if said.rank_fields in (None, ["text"]) else tuple(said.rank_fields or ()),
+        None if said.rank_fields == ("text",) else said.rank_fields,
         return_documents=bool(said.return_documents),
         instruction=said.instruction,
         truncate=False if any(value in nothing for value in cut if value is not None) else None,
@@ -128,7 +128,7 @@ def dump_ranking(answer: Answer, *, version: str = "1") -> bytes:
     return dump(
         _Answer(
             [_Result(item.index, item.score, _object(item.document)) for item in answer.items],
-            [_Datum(item.index, item.score, item.score, _sent(item.document)) for item in answer.items],
+            [_Datum(item.index, item.score, item.score, sent(item.document)) for item in answer.items],
             _Usage(tokens, tokens, units),
             _Meta(_Version(version), _Units(units), _TokenCounts(tokens)),
             answer.id,
@@ -145,18 +145,11 @@ def _object(document: WireDocument | None) -> dict[str, Any] | None:
     return {**document, "text": next((text for text in texts if isinstance(text, str)), "")}
 
 
-def _sent(document: WireDocument | None) -> str | dict[str, Any] | None:
-    """In the form that it was sent in."""
-    return document if document is None or isinstance(document, str) else dict(document)
-
-
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.relevance_score, f"data[{i}].relevance_score"), document_of(item.document))
-        for i, item in enumerate(said.data)
-    )
+    results = ((one.index, one.relevance_score, one.document) for one in said.data)
+    items = items_of(results, "data[{}].relevance_score")
     return Answer(items, said.model, said.id, said.usage.total_tokens, said.usage.rerank_units)
 
 
@@ -164,10 +157,10 @@ def dump_call(call: Call) -> bytes:
     """The body of a call."""
     said = {
         "query": call.query,
-        "documents": [document if isinstance(document, str) else dict(document) for document in call.documents],
+        "documents": [sent(document) for document in call.documents],
         "model": call.model,
         "top_n": call.top_n,
-        "rank_fields": None if call.fields is None else list(call.fields),
+        "rank_fields": call.fields,
         "return_documents": call.return_documents,
         "instruction": call.instruction,
         "truncation": call.truncate,

@@ -4,8 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from crossrank.wire.body import dump, parse, score_of, texts_of
-from crossrank.wire.contract import Answer, Call, Dialect, Failure, Item
+from crossrank.wire.body import dump, items_of, parse, repeated_texts, texts_of
+from crossrank.wire.contract import Answer, Call, Dialect, Failure
 from crossrank.wire.failure import parse_error
 
 
@@ -51,21 +51,14 @@ def parse_call(body: bytes) -> Call:
 
 def dump_ranking(answer: Answer) -> bytes:
     """The body of an answer."""
-    texts = texts_of(("" if item.document is None else item.document for item in answer.items), "TEI")
-    return dump(
-        [
-            _Result(item.index, item.score, None if item.document is None else text)
-            for item, text in zip(answer.items, texts, strict=True)
-        ]
-    )
+    texts = repeated_texts(answer.items, "TEI")
+    return dump([_Result(item.index, item.score, text) for item, text in zip(answer.items, texts, strict=True)])
 
 
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, list[_Result])
-    return Answer(
-        tuple(Item(item.index, score_of(item.score, f"[{i}].score"), item.text) for i, item in enumerate(said))
-    )
+    return Answer(items_of(((one.index, one.score, one.text) for one in said), "[{}].score"))
 
 
 def dump_error(failure: Failure) -> bytes:

@@ -1,23 +1,15 @@
 """Together's dialect: Cohere's v1 call, answered with `usage` and documents as objects; errors are OpenAI's."""
 
-from typing import Any
-
 import msgspec
 
-from crossrank.wire.body import Tokens, document_of, dump, parse, score_of, text_object, tokens_of
+from crossrank.wire.body import Result, Tokens, dump, items_of_results, parse, text_object, tokens_of
 from crossrank.wire.cohere import CallV1, dump_call_v1, parse_call_v1
-from crossrank.wire.contract import Answer, Dialect, Item
+from crossrank.wire.contract import Answer, Dialect
 from crossrank.wire.failure import dump_nested, parse_error
 
 
-class _Result(msgspec.Struct, omit_defaults=True):
-    index: int
-    relevance_score: float | None
-    document: str | dict[str, Any] | None = None
-
-
 class _Answer(msgspec.Struct, omit_defaults=True):
-    results: list[_Result]
+    results: list[Result]
     object: str | None = None
     id: str | None = None
     model: str | None = None
@@ -26,18 +18,14 @@ class _Answer(msgspec.Struct, omit_defaults=True):
 
 def dump_ranking(answer: Answer) -> bytes:
     """The body of an answer."""
-    results = [_Result(item.index, item.score, text_object(item.document)) for item in answer.items]
+    results = [Result(item.index, item.score, text_object(item.document)) for item in answer.items]
     return dump(_Answer(results, "rerank", answer.id, answer.model, Tokens.of(answer.tokens or 0)))
 
 
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.relevance_score, f"results[{i}].relevance_score"), document_of(item.document))
-        for i, item in enumerate(said.results)
-    )
-    return Answer(items, said.model, said.id, tokens=tokens_of(said.usage))
+    return Answer(items_of_results(said.results), said.model, said.id, tokens=tokens_of(said.usage))
 
 
 TOGETHER = Dialect(

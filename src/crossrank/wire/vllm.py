@@ -3,12 +3,20 @@
 `null` is refused where a number is meant, so what is not wanted is left out. That a text may not be cut cannot be said.
 """
 
-from typing import Any
-
 import msgspec
 
-from crossrank.wire.body import Tokens, document_of, dump, parse, score_of, text_object, texts_of, tokens_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item, WireError
+from crossrank.wire.body import (
+    Result,
+    Tokens,
+    dump,
+    items_of,
+    items_of_results,
+    parse,
+    text_object,
+    texts_of,
+    tokens_of,
+)
+from crossrank.wire.contract import Answer, Call, Dialect, WireError
 from crossrank.wire.failure import dump_nested, parse_error
 
 AS_LONG_AS_FITS = -1  # the model's own length, where a number of tokens may stand
@@ -25,14 +33,8 @@ class _Call(msgspec.Struct, omit_defaults=True):
     truncate_prompt_tokens: int | None = None
 
 
-class _Result(msgspec.Struct, omit_defaults=True):
-    index: int
-    relevance_score: float | None
-    document: str | dict[str, Any] | None = None
-
-
 class _Answer(msgspec.Struct, omit_defaults=True):
-    results: list[_Result]
+    results: list[Result]
     id: str | None = None
     model: str | None = None
     usage: Tokens | None = None
@@ -101,7 +103,7 @@ def dump_ranking(answer: Answer) -> bytes:
     """The body of an answer to a rerank call."""
     return dump(
         _Answer(
-            [_Result(item.index, item.score, text_object(item.document)) for item in answer.items],
+            [Result(item.index, item.score, text_object(item.document)) for item in answer.items],
             answer.id,
             answer.model,
             Tokens.of(answer.tokens or 0),
@@ -112,11 +114,7 @@ def dump_ranking(answer: Answer) -> bytes:
 def parse_ranking(body: bytes) -> Answer:
     """The answer to a rerank call."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.relevance_score, f"results[{i}].relevance_score"), document_of(item.document))
-        for i, item in enumerate(said.results)
-    )
-    return Answer(items, said.model, said.id, tokens=tokens_of(said.usage))
+    return Answer(items_of_results(said.results), said.model, said.id, tokens=tokens_of(said.usage))
 
 
 def dump_score_call(call: Call) -> bytes:
@@ -173,7 +171,7 @@ def dump_scores(answer: Answer) -> bytes:
 def parse_scores(body: bytes) -> Answer:
     """The answer to a score call."""
     said = parse(body, _Scores)
-    items = tuple(Item(item.index, score_of(item.score, f"data[{i}].score")) for i, item in enumerate(said.data))
+    items = items_of(((one.index, one.score, None) for one in said.data), "data[{}].score")
     return Answer(items, said.model, said.id, tokens=tokens_of(said.usage))
 
 

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from crossrank.wire.body import Tokens, dump, parse, score_of, texts_of, tokens_of
-from crossrank.wire.contract import Answer, Call, Dialect, Item
+from crossrank.wire.body import Tokens, dump, items_of, parse, repeated_texts, texts_of, tokens_of
+from crossrank.wire.contract import Answer, Call, Dialect
 from crossrank.wire.failure import dump_detail, parse_error
 
 
@@ -58,26 +58,16 @@ def parse_call(body: bytes) -> Call:
 
 def dump_ranking(answer: Answer) -> bytes:
     """The body of an answer; `usage` is always there, because the SDK reads it."""
-    documents = texts_of(("" if item.document is None else item.document for item in answer.items), "Voyage")
-    return dump(
-        _Answer(
-            [
-                _Result(item.score, item.index, None if item.document is None else text)
-                for item, text in zip(answer.items, documents, strict=True)
-            ],
-            Tokens(answer.tokens or 0),
-            answer.model,
-        )
-    )
+    texts = repeated_texts(answer.items, "Voyage")
+    results = [_Result(item.score, item.index, text) for item, text in zip(answer.items, texts, strict=True)]
+    return dump(_Answer(results, Tokens(answer.tokens or 0), answer.model))
 
 
 def parse_ranking(body: bytes) -> Answer:
     """The answer in a body."""
     said = parse(body, _Answer)
-    items = tuple(
-        Item(item.index, score_of(item.relevance_score, f"data[{i}].relevance_score"), item.document)
-        for i, item in enumerate(said.data)
-    )
+    results = ((one.index, one.relevance_score, one.document) for one in said.data)
+    items = items_of(results, "data[{}].relevance_score")
     return Answer(items, said.model, tokens=tokens_of(said.usage))
 
 

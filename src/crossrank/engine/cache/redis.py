@@ -7,7 +7,6 @@ It knows one Redis server; not models or texts. How much is kept, and what goes 
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from crossrank.engine.cache.contract import Found
 from crossrank.engine.cache.record import VERSION, pack, unpack
@@ -82,8 +81,8 @@ class RedisCache:
 
     def __repr__(self) -> str:
         """The server; never the password."""
-        parts = urlsplit(self._url)
-        return f"RedisCache({parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path})"
+        scheme, _, rest = self._url.partition("?")[0].partition("://")
+        return f"RedisCache({scheme}://{rest.rpartition('@')[2]})"
 
 
 def _client(url: str, timeout_s: float) -> "Redis":
@@ -98,8 +97,11 @@ def _client(url: str, timeout_s: float) -> "Redis":
         client: Redis = Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, protocol=2
         )
-    except ValueError as exc:
-        raise UsageError(f"cache: not the URL of a Redis server ({exc}); it is redis://host:port/database") from exc
+    except ValueError:  # whose message can hold a part of the password
+        raise UsageError(
+            "cache: not the URL of a Redis server; it is redis://[[user]:password@]host[:port][/database], where a "
+            "password's / : @ # ? % are written as %2F %3A %40 %23 %3F %25"
+        ) from None
     return client
 
 

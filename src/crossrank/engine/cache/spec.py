@@ -17,7 +17,7 @@ ALLOWED = (
     "'memory', 'sqlite:///file', 'redis://host:port/database', an object with get_many and put_many (a ScoreCache), "
     "or None for no cache"
 )
-SECRET = re.compile(r"//[^@/]*@")  # user and password in a URL: not for messages
+SECRET = re.compile(r"//.*@|\?.*")  # where a password may be in a URL, even one that was not escaped: not for messages
 
 
 def open_cache(cache: Any) -> Guarded | None:
@@ -40,7 +40,7 @@ def open_cache(cache: Any) -> Guarded | None:
 def _named(spec: str) -> ScoreCache:
     if spec == "memory":
         return MemoryCache()
-    shown = SECRET.sub("//***@", spec)
+    shown = SECRET.sub(lambda found: "//***@" if found[0].endswith("@") else "?...", spec)
     try:
         url = urlsplit(spec)
     except ValueError as exc:

@@ -4,6 +4,7 @@ It knows one table; not models or texts. Keys are hashes and records carry a che
 file, what comes out of it is what was put in, or nothing.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -69,7 +70,7 @@ class SqliteCache:
         with self._opened() as connection:
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 asked = keys[start : start + KEYS_AT_ONCE]
-                places = ",".join("?" * len(asked))
+                places = ",".join("?" * len(asked))  # nothing but question marks
                 rows = connection.execute(f"SELECT key, record FROM scores WHERE key IN ({places})", asked)  # noqa: S608
                 for key, record in rows:
                     if sound := unpack(key, record):
@@ -151,6 +152,8 @@ def _check(file: Path) -> None:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
+    with suppress(OSError):  # SQLite says better what is wrong; its log gets the permissions of the file
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, file)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crossrank.errors import ArgumentTypeError
-from crossrank.integrations.asking import Asking, Place, best, checked, missing
+from crossrank.integrations.asking import Asking, Place, best, missing, valid
 
 try:
     from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
@@ -39,10 +39,7 @@ class CrossEncoderReranker(BaseDocumentCompressor):
     @field_validator("model", "ranker")
     @classmethod
     def _can_be_asked(cls, value: Any) -> Any:
-        try:
-            return value if value is None or isinstance(value, str) else checked(value)
-        except ArgumentTypeError as exc:
-            raise ValueError(str(exc)) from exc  # pydantic makes a ValidationError of it
+        return value if value is None or isinstance(value, str) else valid(value)
 
     @field_serializer("model")
     def _named(self, value: Any) -> str | None:

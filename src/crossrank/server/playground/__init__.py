@@ -1,4 +1,4 @@
-"""The playground: a page that shows what reranking does and why. Three files and a sample, as they are; no build step.
+"""The playground: a page that shows what reranking does and why. Its files are served as they are; no build step.
 
 It asks the server what any client can ask, and knows no more than they do.
 """
@@ -8,10 +8,11 @@ from functools import cache
 from importlib.resources import files
 
 JSON_LINES = b"application/x-ndjson; charset=utf-8"
+SCRIPTS = ("script", "form", "documents", "ranking", "explaining", "code", "page", "server")  # the first loads the rest
 FILES: Mapping[str, tuple[str, bytes]] = {  # by path: the file, and what it is
     "/": ("index.html", b"text/html; charset=utf-8"),
     "/playground/style.css": ("style.css", b"text/css; charset=utf-8"),
-    "/playground/script.js": ("script.js", b"text/javascript; charset=utf-8"),
+    **{f"/playground/{name}.js": (f"{name}.js", b"text/javascript; charset=utf-8") for name in SCRIPTS},
     "/playground/amendments.jsonl": ("amendments.jsonl", JSON_LINES),
 }
 # Nothing inline, nothing from elsewhere, no text that becomes markup: not even by a mistake of the script's.

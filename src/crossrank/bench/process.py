@@ -1,14 +1,16 @@
 """The parent's side of a worker: one request, one answer, each within a time; stopped while it is not its turn.
 
-It knows processes and lines of JSON; not peers or measurements.
+It knows processes and lines of JSON; not rankers or measurements.
 """
 
 import json
 import os
 import selectors
 import signal
-import subprocess
+import subprocess  # our own files  # nosec B404
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,23 +28,30 @@ class Worker:
     """A process that runs `worker.py` in some environment. Between requests it is stopped, so that it disturbs nobody.
 
     Args:
-        python: the environment's interpreter.
         environ: its variables.
         log: the file that its stderr is added to.
+        python: the environment's interpreter; this one by default.
+
+    Attributes:
+        born: when it was started, on the clock of `time.perf_counter`.
+        answered: when it last answered.
     """
 
-    def __init__(self, python: Path, environ: dict[str, str], log: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], log: Path, *, python: Path | None = None) -> None:
         self._log = log
+        self.born = self.answered = time.perf_counter()
         with log.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                [str(python), "-u", str(WORKER)],
+            # NOTE: -P keeps the folder of worker.py from its path: a library would find our modules for its own.
+            self._process = subprocess.Popen(  # noqa: S603 - an interpreter and our own file  # nosec B603
+                [str(python or sys.executable), "-P", "-u", str(WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env=environ,
                 start_new_session=True,  # Ctrl-C reaches the parent only, which ends all workers
             )
-        assert self._process.stdin is not None and self._process.stdout is not None, "bug: no pipes"  # noqa: PT018
+        assert self._process.stdin is not None, "bug: no pipe to write to"
+        assert self._process.stdout is not None, "bug: no pipe to read from"
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
@@ -61,14 +70,18 @@ class Worker:
             raise WorkerError(f"no answer to {message['op']!r} within {timeout_s:.0f} s") from None
         except (OSError, EOFError):
             self.close()
-            raise WorkerError(
-                f"died at {message['op']!r} (exit code {self._process.returncode}); see {self._log}"
-            ) from None
+            raise WorkerError(self._death(message["op"])) from None
+        self.answered = time.perf_counter()
         self._signal(signal.SIGSTOP)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"][:300])
         return answer
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -93,6 +106,13 @@ class Worker:
     ) -> None:
         """Close."""
         self.close()
+
+    def _death(self, operation: str) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = f"; it last wrote: {last[:200]}" if last else ""
+        killed = " (killed, as for want of memory)" if self._process.returncode == -signal.SIGKILL else ""
+        return f"died at {operation!r}, exit code {self._process.returncode}{killed}{said}"
 
     def _signal(self, number: int) -> None:
         try:
