@@ -10,7 +10,7 @@ from crossrank.cli.main import cli, run
 from crossrank.cluster.columns import USUAL
 from crossrank.cluster.partition import POISON, SCORES
 from crossrank.cluster.plan import PARTITION_ROWS_MAX
-from crossrank.cluster.run import CPUS_MAX, RETRIES, STALL_S
+from crossrank.cluster.run import CPUS_MAX, STALL_S
 from crossrank.cluster.session import JOINED_S, PLACED_S
 from crossrank.cluster.tables import ENDINGS, PACKED
 
@@ -54,7 +54,6 @@ def test_numbers_are_those_of_the_code() -> None:
     """Those that the page states."""
     assert f"up to {PARTITION_ROWS_MAX:,} neighbouring rows" in LINE
     assert f"at most {CPUS_MAX}; these are its threads" in LINE
-    assert f"whose workers die {RETRIES} times" in LINE
     assert f"after {JOINED_S:.0f} seconds" in LINE
     assert f"after {PLACED_S:.0f} seconds" in LINE
     assert STALL_S == 3_600

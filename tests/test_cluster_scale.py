@@ -186,8 +186,9 @@ def test_bad_input_is_an_error_of_ours(nodes: Nodes, dataset: Dataset, tmp_path:
 
 def test_nodes_with_another_crossrank_are_refused(nodes: Nodes, dataset: Dataset, tmp_path: Path) -> None:
     """Named with their version; nothing is written."""
-    (tmp_path / "crossrank").mkdir()
-    (tmp_path / "crossrank" / "__init__.py").write_text("__version__ = '0.0.9'\n")
+    skew = "import sys, types\nfake = types.ModuleType('crossrank')\nfake.__version__ = '0.0.9'\n"
+    skew += "sys.modules['crossrank'] = fake\n"
+    (tmp_path / "sitecustomize.py").write_text(skew)
     with (
         connection(nodes, runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}}),
         pytest.raises(UsageError, match=r" has 0\.0\.9\. Install crossrank=="),

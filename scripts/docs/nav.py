@@ -48,6 +48,7 @@ NAV: Sequence[tuple[str, Sequence[Entry]]] = (
             ("Long documents", "long-documents.md"),
             ("Instructions", "instructions.md"),
             ("Many queries", "many-queries.md"),
+            ("Many machines: a data set on Ray", "cluster.md"),
             ("Async, many callers", "concurrency.md"),
             ("Caches", "caching.md"),
             ("Explaining a score", "explain.md"),

@@ -5,6 +5,7 @@ It knows Ray; partitions, texts, formats and the output are the other modules' b
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from crossrank.errors import CrossrankError, InputFileError, UsageError
 from crossrank.progress import rows_bar
 
 CPUS_MAX = 8  # of a worker, unless more are asked for: several workers scale better than many threads
-RETRIES = 8  # of a partition whose worker or node died
+RETRIES = 8  # of reading a file of candidates; a partition whose worker died is done again until `stall_s` is over
 STALL_S = 3_600.0
 
 
@@ -168,7 +169,6 @@ def _streamed(
     ray: Any, task: Task, partitions: Sequence[Partition], workers_max: int | None, stall_s: float
 ) -> Iterator[Entry]:
     """The entries of the partitions, as they are done."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     fit = max(1, min(_workers(ray, task), len(partitions), workers_max or len(partitions)))
     pool = ray.data.ActorPoolStrategy(
         min_size=1,
@@ -176,11 +176,7 @@ def _streamed(
         initial_size=fit,
         max_tasks_in_flight_per_actor=2,  # the next is there when one is done; more would make the end uneven
     )
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.raise_original_map_exception = True
-    context.execution_no_progress_timeout_s = stall_s
-    with ray.data.DataContext.current(context):
+    with _settings(ray, stall_s):
         # A block a partition: what is retried, shared out and held back is a partition, of which only numbers travel.
         items = [asdict(partition) for partition in partitions]
         done = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -190,13 +186,35 @@ def _streamed(
             compute=pool,
             num_cpus=task.cpus,
             num_gpus=task.gpus or None,
-            ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
         )
         try:
             for row in done.iter_rows():
                 yield Entry.from_json(row["entry"])
         except Exception as exc:
             raise _translated(exc) from exc
+
+
+@contextmanager
+def _settings(ray: Any, stall_s: float) -> Iterator[None]:
+    """Ray Data is silent, raises our errors as they are, and gives up without progress; as it was, afterwards."""
+    context = ray.data.DataContext.get_current()
+    wanted = {
+        "enable_progress_bars": False,
+        "raise_original_map_exception": True,
+        "execution_no_progress_timeout_s": stall_s,
+    }
+    before = {name: getattr(context, name) for name in wanted}
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    try:
+        logger.setLevel(logging.ERROR)
+        for name, value in wanted.items():
+            setattr(context, name, value)
+        yield
+    finally:
+        logger.setLevel(level)
+        for name, value in before.items():
+            setattr(context, name, value)
 
 
 def _asked(ray: Any, function: Any, task: Task, *, cpus: int, gpus: float) -> Any:
