@@ -9,7 +9,7 @@ SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients,
 
 INTEGRATIONS := tests/test_integration_*.py tests/test_asking.py tests/test_retrieve.py tests/test_search_index.py
 
-.PHONY: compat docs demo test check package audit bench measured soak reproduce-mini verify-models clean system system-tests
+.PHONY: compat docs demo test test-scale check package audit bench measured soak reproduce-mini verify-models clean system system-scale system-tests
 
 demo: $(VENV)/run.stamp        ## set up, then rank the shipped documents with the bundled model
 	@examples/demo.sh $(VENV)/bin/crossrank
@@ -53,11 +53,14 @@ compat: $(VENV)/test.stamp     ## the integrations' tests with the newest and wi
 	$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --target $(VENV)/oldest -r tests/compat-oldest.txt
 	PYTHONPATH=$(CURDIR)/$(VENV)/oldest $(PY) -m pytest $(INTEGRATIONS)
 
+test-scale: $(VENV)/scale.stamp ## on clusters of this machine's own: jobs whose workers, nodes and drivers are killed, Ray Serve, Spark
+	$(PY) -m pytest -m scale --durations 10
+
 verify-models: $(VENV)/test.stamp  ## real weights against transformers, where a hub can be reached; MODELS names some
 	$(PY) scripts/verify_models.py $(MODELS)
 
-soak: $(VENV)/test.stamp $(SDKS) .venv-schemathesis/made.txt  ## what takes long: more random examples, sanitizers over the C++ tests, and those on ARM
-	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak" --timeout 3600
+soak: $(VENV)/scale.stamp $(SDKS) .venv-schemathesis/made.txt  ## what takes long: more random examples, sanitizers over the C++ tests, and those on ARM
+	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -m "property or soak or scale" --timeout 3600
 	scripts/sanitize.sh $(VENV)/bin
 	scripts/cross_arm.sh $(VENV)/bin
 
@@ -69,6 +72,9 @@ system:
 
 system-tests:
 	@scripts/system_packages.sh $(PYTHON) tests
+
+system-scale:
+	@scripts/system_packages.sh $(PYTHON) scale
 
 $(VENV)/base.stamp: constraints.txt | system
 	$(PYTHON) -m venv $(VENV)
@@ -84,6 +90,10 @@ $(VENV)/run.stamp: $(VENV)/base.stamp pyproject.toml $(NATIVE)
 $(VENV)/test.stamp: $(VENV)/run.stamp | system-tests
 	@echo "Installing what the tests need, torch among it ..."
 	$(PIP) --group test
+	@touch $@
+
+$(VENV)/scale.stamp: $(VENV)/test.stamp | system-scale
+	$(PIP) --group scale
 	@touch $@
 
 .venv-%/made.txt: tests/sdks/%.txt scripts/sdk_env.sh | system

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure of a C++ compiler and of Python's venv and headers, from Debian's packages where that is possible; with
-# "tests" as the second argument of curl, a Redis server and Chromium too, without which the tests that need them are skipped.
+# "tests" as the second argument of curl, a Redis server and Chromium too, with "scale" of Java (for Spark), without which
+# the tests that need them are skipped.
 set -eu
 python=${1:-python3}
 missing=()
@@ -31,6 +32,9 @@ if [ "${2:-}" = tests ] && ! command -v redis-server >/dev/null && ! apt redis-s
 fi
 if [ "${2:-}" = tests ] && [ ! -e /usr/bin/chromium ] && ! apt chromium; then
   echo "There is no chromium: the tests of the playground are skipped." >&2
+fi
+if [ "${2:-}" = scale ] && ! command -v java >/dev/null && ! apt default-jre-headless; then
+  echo "There is no java: the tests of Spark are skipped." >&2
 fi
 if [ "${2:-}" = tests ] && ! command -v openssl >/dev/null && ! apt openssl; then
   echo "There is no openssl: the test of the server's TLS is skipped." >&2

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "caching.md": ("test_caching_docs.py", "a Redis server"),
     "calibration.md": ("test_meaning_docs.py", "figures that depend on the processor, in tables"),
     "choosing.md": ("test_choosing_docs.py", "a vendor's server, and figures that are this machine's"),
+    "cluster.md": ("test_cluster_docs.py", "Ray, of which `make test-scale` is"),
     "evaluation.md": ("test_cli_eval.py", "its set, in a folder"),
     "explain.md": ("test_meaning_docs.py", "shares, to a tolerance of their own"),
     "many-queries.md": ("test_many_docs.py", "files in a folder, and what they hold after it"),

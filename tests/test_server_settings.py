@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from crossrank.cli.serve import command, open_ranker
+from crossrank.cli.serve import command
 from crossrank.errors import UsageError
+from crossrank.opening import open_ranker
 from crossrank.reranker import Reranker
 from crossrank.server.settings import Settings, flag, read_settings, table, variable
 

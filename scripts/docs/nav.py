@@ -48,6 +48,7 @@ NAV: Sequence[tuple[str, Sequence[Entry]]] = (
             ("Long documents", "long-documents.md"),
             ("Instructions", "instructions.md"),
             ("Many queries", "many-queries.md"),
+            ("Many machines: a data set on Ray", "cluster.md"),
             ("Async, many callers", "concurrency.md"),
             ("Caches", "caching.md"),
             ("Explaining a score", "explain.md"),
@@ -133,9 +134,4 @@ NAV: Sequence[tuple[str, Sequence[Entry]]] = (
     ),
 )
 # Pages that are being written: left out where they are not there yet. Remove a name when its page has come.
-AWAITED = frozenset(
-    {
-        "cluster.md",
-        "scale.md",
-    }
-)
+AWAITED = frozenset({})

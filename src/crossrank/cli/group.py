@@ -10,6 +10,7 @@ from crossrank import __version__
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "rank": ("crossrank.cli.rank", "Rank documents by relevance to a query."),
+    "rank-dataset": ("crossrank.cli.rank_dataset", "Rank the candidates of many queries on a Ray cluster."),
     "search": ("crossrank.cli.search", "Search a corpus: retrieve many passages, rerank them to few."),
     "serve": ("crossrank.cli.serve", "Serve models over HTTP to any client of a rerank API."),
     "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),

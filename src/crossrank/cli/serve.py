@@ -3,16 +3,13 @@
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from crossrank.remote.names import is_remote
-from crossrank.reranker import Reranker
-from crossrank.server.settings import Settings, flag, read_settings, table, variable
-
-if TYPE_CHECKING:
-    from crossrank.server.models import AsyncRanker
+from crossrank.errors import UsageError
+from crossrank.opening import open_ranker
+from crossrank.server.settings import flag, read_settings, table, variable
 
 CONFIG = "CROSSRANK_CONFIG"
 EXAMPLES = """\b
@@ -40,8 +37,11 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("serve", epilog=EXAMPLES)
 @click.option("--config", metavar="FILE", envvar=CONFIG, help=f"Settings in TOML, named as the flags are. [{CONFIG}]")
+@click.option("--ray", is_flag=True, help="Serve on Ray: --workers replicas, started on all nodes (docs/scale.md).")
+@click.option("--address", metavar="ADDRESS", help="With --ray: host:port of the cluster's head; auto; local.")
+@click.option("--workers-max", type=click.IntRange(1), metavar="N", help="With --ray: up to N replicas as calls wait.")
 @_with_settings
-def command(config: str | None, **given: Any) -> int:
+def command(config: str | None, *, ray: bool, address: str | None, workers_max: int | None, **given: Any) -> int:
     """Serve rerank models over HTTP: Cohere's, Voyage's, Jina's, TEI's, vLLM's and other clients need only the address.
 
     Each setting is a flag, else an environment variable (in brackets), else a line of the TOML file, else its default.
@@ -49,18 +49,18 @@ def command(config: str | None, **given: Any) -> int:
 
     SIGTERM ends it once the calls in progress are answered; SIGHUP reads keys and opens models anew.
     """
-    from crossrank.server.serve import serve
-
     flags = {name: value for name, value in given.items() if value not in (None, ())}
     settings = read_settings(flags, os.environ, config)
+    from crossrank.server.serve import check_installed, serve
+
+    if ray:
+        check_installed()
+        from crossrank.cluster.serve import serve_on_ray
+
+        return serve_on_ray(settings, address=address, workers_max=workers_max, told=_tell)
+    if address is not None or workers_max is not None:
+        raise UsageError("--address and --workers-max are about a cluster of Ray; give --ray, too")
     return serve(settings, partial(open_ranker, settings), told=_tell)
-
-
-def open_ranker(settings: Settings, spec: str) -> "AsyncRanker":
-    """The ranker of a model's spec; a vendor's has no options of an engine."""
-    if is_remote(spec):
-        return Reranker(spec)
-    return Reranker(spec, **settings.engine)
 
 
 def _tell(address: str) -> None:

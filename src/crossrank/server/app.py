@@ -31,6 +31,9 @@ class App:
     """One server process's application.
 
     Attributes:
+        models: what answers.
+        guard: what stands before.
+        metrics: what is counted.
         broken: why the first model could not be opened at the start.
         when_broken: called then.
 
@@ -54,8 +57,8 @@ class App:
     ) -> None:
         self.models = models
         self.guard = guard
+        self.metrics = metrics
         self._settings = settings
-        self._metrics = metrics
         self._calls = calls
         self._ends = ends
         self._pages = Pages(settings, models, guard, metrics)
@@ -97,7 +100,7 @@ class App:
             self.when_broken()
 
     async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
-        self._metrics.came()
+        self.metrics.came()
         status = GONE
         try:
             response = await self._answer(request, receive)
@@ -157,7 +160,7 @@ class App:
     def _note(self, request: Request, status: int) -> None:
         """Count the request, and write its line into the log."""
         seconds, route = time.perf_counter() - request.started, request.facts.get("route", "other")
-        self._metrics.answered(route, status, seconds, request.facts)
+        self.metrics.answered(route, status, seconds, request.facts)
         if self._settings.log_calls and (status >= 400 or route not in QUIET):
             facts = {"request": request.id, "method": request.method, "status": status, "ms": round(1000 * seconds, 2)}
             log.info("call", extra={"facts": facts | request.facts})

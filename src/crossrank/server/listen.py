@@ -22,18 +22,27 @@ def listen(settings: Settings, environ: Mapping[str, str]) -> socket.socket:
     Raises:
         UsageError: it would be open to others without a key, or the address cannot be had.
     """
-    keys = read_keys(environ, settings.api_key_file)
-    if settings.uds is None and not (keys.keys or settings.no_auth or _is_loopback(settings.host)):
-        raise UsageError(
-            f"--host {settings.host} can be reached by others, and no key is set. Set {VARIABLE} or --api-key-file; "
-            "or --no-auth, if whoever gets there may call."
-        )
+    check_open(settings, environ)
     _check_certificate(settings)
     try:
         return _bound(settings)
     except OSError as exc:
         where = settings.uds or f"{settings.host}:{settings.port}"
         raise UsageError(f"{where} cannot be listened on: {exc.strerror or exc}") from None
+
+
+def check_open(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Refuse a server that others could reach without a key.
+
+    Raises:
+        UsageError: it would be one, or the keys cannot be read.
+    """
+    keys = read_keys(environ, settings.api_key_file)
+    if settings.uds is None and not (keys.keys or settings.no_auth or _is_loopback(settings.host)):
+        raise UsageError(
+            f"--host {settings.host} can be reached by others, and no key is set. Set {VARIABLE} or --api-key-file; "
+            "or --no-auth, if whoever gets there may call."
+        )
 
 
 def _check_certificate(settings: Settings) -> None:

@@ -4,13 +4,14 @@ It knows routes, statuses and sizes; never a text or a key.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from crossrank.errors import MissingExtra
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+    from prometheus_client.samples import Sample
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the worker processes of one server keep what they count
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -74,6 +75,11 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return bytes(generate_latest(self._everywhere()))
+
+    def samples(self) -> "Iterator[Sample]":
+        """Each number of the page, with its name and labels."""
+        for family in self._everywhere().collect():
+            yield from family.samples
 
     def close(self) -> None:
         """Count no more."""

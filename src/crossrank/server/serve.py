@@ -35,7 +35,7 @@ def serve(settings: Settings, open_model: "Open", *, told: Callable[[str], None]
         UsageError: see `run.build` and `listen`.
         MissingExtra: the server's libraries are not installed.
     """
-    _check_installed()
+    check_installed()
     from crossrank.server.run import build, work
 
     set_up(settings.log_level)
@@ -64,7 +64,12 @@ def _make_room_for(settings: Settings) -> None:
         log.warning("fewer files may be open than there may be connections (ulimit -n)", extra={"facts": facts})
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Raise unless all that the server needs is there.
+
+    Raises:
+        MissingExtra: its libraries are not installed.
+    """
     try:
         import httptools  # noqa: F401
         import msgspec  # noqa: F401

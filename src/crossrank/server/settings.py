@@ -184,20 +184,38 @@ def read_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
     return Settings(**told)
 
 
+def settings_of(lines: Mapping[str, Any], source: str) -> Settings:
+    """The settings of lines that are read already, such as a part of another program's file; no variable counts.
+
+    Raises:
+        UsageError: a value that cannot be taken, a name that there is not; it says `source`, and which.
+    """
+    known = {item.name: item for item in table()}
+    return Settings(
+        **{name: _checked(known[name], value, where) for where, name, value in _named(lines, source, known)}
+    )
+
+
 def _said(
     flags: Mapping[str, Any], environ: Mapping[str, str], file: str | Path | None, known: Mapping[str, "Field[Any]"]
 ) -> Iterator[tuple[str, str, Any]]:
     """Where a value is from, of which setting it is, and the value; what counts more comes later."""
-    for name, value in (_parsed(file) if file is not None else {}).items():
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            raise UsageError(f"{file}: no setting {name!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
-        yield f"{file}: {name}", name, value
+    if file is not None:
+        yield from _named(_parsed(file), str(file), known)
     for name in known:
         if variable(name) in environ:
             yield variable(name), name, environ[variable(name)]
     for name, value in flags.items():
         yield flag(name), name, value
+
+
+def _named(lines: Mapping[str, Any], source: str, known: Mapping[str, "Field[Any]"]) -> Iterator[tuple[str, str, Any]]:
+    """Where each line's value is from, of which setting it is, and the value."""
+    for name, value in lines.items():
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            raise UsageError(f"{source}: no setting {name!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
+        yield f"{source}: {name}", name, value
 
 
 def _parsed(file: str | Path) -> dict[str, Any]:
