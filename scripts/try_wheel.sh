@@ -21,6 +21,7 @@ for python in "$@"; do
     crossrank rank "when did alcohol become illegal" "$root/examples/amendments.jsonl" --fields title,text --top-k 1)
 done
 version=$("$work/env/bin/python" -c "import crossrank; print(crossrank.__version__)")
-"$work/env/bin/pip" --disable-pip-version-check uninstall --quiet --yes pip setuptools
-cyclonedx-py environment "$work/env/bin/python" --pyproject pyproject.toml --mc-type library --output-reproducible \
+"$work/env/bin/pip" --disable-pip-version-check uninstall --quiet --yes setuptools pip 2>/dev/null
+sed "s/^dynamic = .*/version = \"$version\"/" pyproject.toml >"$work/pyproject.toml"
+cyclonedx-py environment "$work/env/bin/python" --pyproject "$work/pyproject.toml" --mc-type library --output-reproducible \
   --of JSON -o "dist/crossrank-$version.cdx.json"

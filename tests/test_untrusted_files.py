@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crossrank.backends.onnx_graph import read_graph
+from crossrank.checkpoint.card import card_languages
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.checkpoint.weights import load_weights
@@ -236,3 +237,23 @@ def test_no_weights_of_an_onnx_file_lie_outside(name: str, tmp_path: Path) -> No
     (tmp_path / "model.onnx").write_bytes(field(7, graph))
     with pytest.raises(CheckpointError, match="outside of its folder"):
         read_graph(tmp_path / "model.onnx")
+
+
+CARDS = {
+    "a date that cannot be": "language: en\nwhen: 2001-99-99",
+    "lists without an end": "language: " + "[" * 3_000,
+    "a number of many digits": "language: en\nsize: " + "9" * 5_000,
+    "references that double": "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nlanguage: [*c, *c]",
+    "an object": "language: !!python/object/apply:os.system [exit]",
+    "no text": "language: \0",
+}
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_a_card_says_a_language_or_nothing(card: str, tmp_path: Path) -> None:
+    """What stands at the beginning of README.md is data, whatever it is."""
+    (tmp_path / "README.md").write_text(f"---\n{card}\n---\n")
+    assert card_languages(tmp_path) == frozenset()
+    (tmp_path / "README.md").unlink()
+    os.mkfifo(tmp_path / "README.md")
+    assert card_languages(tmp_path) == frozenset()

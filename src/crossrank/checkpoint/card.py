@@ -15,6 +15,8 @@ READ_MAX = 65_536  # characters; the metadata stand at the top
 
 def card_languages(folder: Path) -> frozenset[str]:
     """ISO 639-1 codes; empty without a card, where it says nothing, and where it speaks of many languages."""
+    if not (folder / CARD).is_file():  # or a pipe, which would be waited for
+        return frozenset()
     try:
         with (folder / CARD).open(encoding="utf-8") as card:
             text = card.read(READ_MAX)
@@ -26,7 +28,7 @@ def card_languages(folder: Path) -> frozenset[str]:
 
     try:
         metadata = yaml.safe_load(text[len(MARK) :].split(MARK, 1)[0])
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:  # a date that cannot be, lists without an end
         log.info("the card in %s cannot be read (%s)", folder, exc)
         return frozenset()
     given = metadata.get("language") if isinstance(metadata, dict) else None

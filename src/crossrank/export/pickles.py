@@ -3,7 +3,7 @@
 It knows torch's files; not models or where their weights go.
 """
 
-import pickle  # its error class alone; torch reads, with weights_only  # nosec B403
+import pickle
 import re
 import warnings
 import zipfile
