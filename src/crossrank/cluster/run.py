@@ -207,7 +207,7 @@ def _settings(ray: Any, stall_s: float) -> Iterator[None]:
     logger = logging.getLogger("ray.data")
     level = logger.level
     try:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # what fails is raised; Ray Data would print each stack twice
         for name, value in wanted.items():
             setattr(context, name, value)
         yield
