@@ -19,7 +19,8 @@ from crossrank.calibration import Calibration, Given, Origin, opened, origin_of
 from crossrank.documents import as_documents
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
-from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig, check_instruction
 from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Outcome, Scorer

@@ -31,7 +31,7 @@ from crossrank.cli.printable import printable
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import CrossrankError
 
 FILE = click.Path(path_type=Path)

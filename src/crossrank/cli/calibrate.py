@@ -16,7 +16,7 @@ from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.eval_inputs import Stage
 from crossrank.cli.facts import print_columns, print_facts
 from crossrank.cli.progress import waiting
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import UsageError
 from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate, library
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram

@@ -12,7 +12,7 @@ from crossrank.cli.eval_table import print_evaluation
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.evaluate import evaluate

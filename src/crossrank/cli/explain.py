@@ -15,7 +15,7 @@ from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.documents import FORMATS, STDIN, Line, read_documents, read_text
 from crossrank.cli.heat import print_bars, print_heat
 from crossrank.cli.progress import waiting
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError, UsageError
 from crossrank.explain import Explanation
 from crossrank.reranker import Reranker

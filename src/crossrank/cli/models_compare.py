@@ -15,7 +15,7 @@ from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side

@@ -19,7 +19,7 @@ from crossrank.cli.sharing import sharing_options
 from crossrank.cli.show import print_json, print_tsv
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
