@@ -18,7 +18,8 @@ from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cache.redis import RedisCache
 from crossrank.engine.cache.sqlite import SqliteCache
 from crossrank.engine.encode import token_cache
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair, Scored
 
 QUERY = "how do I get a parcel back that was sent to an old address"

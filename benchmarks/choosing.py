@@ -49,7 +49,7 @@ def measured() -> dict[str, Any]:
     from crossrank.checkpoint.shapes import SHAPES
     from crossrank.choice.kept import Kept
     from crossrank.choice.timing import Timing, Timings
-    from crossrank.engine.open import OpenConfig
+    from crossrank.engine.options import OpenConfig
     from crossrank.machine import cpu_name, usable_cores
 
     cores = usable_cores()

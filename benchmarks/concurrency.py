@@ -17,7 +17,8 @@ from typing import Any
 
 from crossrank import CrossEncoder, Reranker
 from crossrank.checkpoint.source import bundled_folder
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.evaluate.collection import read_collection, read_run
 from crossrank.machine import usable_cores

@@ -26,7 +26,8 @@ from crossrank.bench.machine import describe
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.checkpoint.weights import load_weights
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.nets.transformer import Transformer

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.testing import tiny_checkpoint
 

@@ -21,7 +21,8 @@ from crossrank.checkpoint.catalogue import CATALOGUE, GOLDEN, KnownModel, golden
 from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import BUNDLED, locate
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.selftest import PROBES
 from crossrank.errors import CrossrankError, HubError

@@ -1,5 +1,6 @@
 """ARCHITECTURE.md names what is there: every room has its place, and every place that it names exists."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -31,3 +32,44 @@ def test_every_place_to_change_is_there(named: str) -> None:
     """A file or folder of section 5, seen from the package or from the repository's root; or a name in the code."""
     places = [found for below in (PACKAGE, ROOT) for found in (below / named, *below.glob(f"{named}.*"))]
     assert any(place.exists() for place in places) or re.search(rf"\b{named}\b", SOURCE)
+
+
+def _is_name(node: ast.expr) -> bool:
+    """Whether this is what a family, a dialect or a vendor is called, as in `dialect.name`; a device's name is none."""
+    match node:
+        case ast.Attribute(value, "name" | "tensors" | "architecture"):
+            return re.search("famil|dialect|vendor|profile", ast.unparse(value), re.IGNORECASE) is not None
+        case ast.Attribute(_, "family" | "dialect" | "vendor"):
+            return True
+    return False
+
+
+def _compared_names(source: str) -> list[str]:
+    """The comparisons of such a name with text of the code's own."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare)
+        and any(_is_name(side) for side in (node.left, *node.comparators))
+        and any(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in ast.walk(node))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("if asked.dialect.name == 'tei': pass", 1),
+        ("gated = FAMILIES[family].tensors in ('modernbert', 'decoder')", 1),
+        ("x = shape.family != 'bert' and vendor.name not in {'cohere'}", 2),
+        ("x = device.name == 'cpu' or dialect.name == name or dialect.logits", 0),
+    ],
+)
+def test_a_comparison_with_a_name_is_found(source: str, found: int) -> None:
+    """The guard below sees what it is for."""
+    assert len(_compared_names(source)) == found
+
+
+def test_a_peculiarity_is_data() -> None:
+    """No `if name`: what sets a family, a dialect or a vendor apart is a value, said where it is described."""
+    compared = {file: _compared_names(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")}
+    assert {str(file.relative_to(PACKAGE)): found for file, found in compared.items() if found} == {}

@@ -18,7 +18,7 @@ from crossrank.choice.needs import Needs
 from crossrank.choice.offers import APIS, Offer, offers
 from crossrank.choice.recommend import FAR, Recommendation, recommend
 from crossrank.choice.timing import Timing, Timings, Untimed
-from crossrank.engine.open import OpenConfig
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.scorer import Scorer
 from crossrank.engine.trial import open_trial
 from crossrank.errors import MissingExtra, UsageError

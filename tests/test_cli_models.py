@@ -181,7 +181,8 @@ def test_the_page_of_models_is_the_catalogues() -> None:
 def test_a_model_that_differs_from_what_was_verified_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundled model was verified; with other figures on record it is opened with a warning."""
     from crossrank.checkpoint import catalogue
-    from crossrank.engine.open import OpenConfig, open_scorer
+    from crossrank.engine.open import open_scorer
+    from crossrank.engine.options import OpenConfig
     from crossrank.engine.selftest import self_test
 
     known = catalogue.golden("crossrank-mini")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,69 @@ def test_what_can_be_awaited_is_awaited() -> None:
         return await Cascade([Stage(Failover([Awaitable("inner", len)]), keep=2)]).arank("query", TEXTS)
 
     assert [hit.text for hit in anyio.run(main)] == ["ffffff", "eeeee"]
+
+
+class Plain:
+    """Takes no more than the protocol says."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def rank(self, query: str, documents: Sequence[str], *, top_k: int | None = None) -> Ranking:
+        self.asked += 1
+        hits = (Hit(i + 1, i, 1.0 - i, None, text, text) for i, text in enumerate(documents))
+        return Ranking(tuple(hits)[:top_k], query)
+
+    async def arank(self, query: str, documents: Sequence[str], *, top_k: int | None = None) -> Ranking:
+        return self.rank(query, documents, top_k=top_k)
+
+
+def test_hints_go_to_rankers_that_take_them(asks: Callable[..., Ranking]) -> None:
+    """`deadline_s` and `priority` are left out for a ranker without them; others get both."""
+    broken = Fake("broken", len, RemoteError("down"))
+    for composed in (Failover([broken, Plain()]), Cascade([Stage(Failover([broken, Plain()]))])):
+        assert asks(composed, "query", TEXTS, top_k=2, deadline_s=100, priority=2).indices == [0, 1]
+        assert broken.asked[-1][1]["priority"] == 2
+        assert broken.asked[-1][1]["deadline_s"] > 10
+
+
+@pytest.mark.parametrize(
+    "given", [{"threshold": 0.5}, {"threshold_on": "probability"}, {"fields": ["a"]}, {"instruction": "x"}]
+)
+def test_an_option_that_one_does_not_have_is_an_error_at_once(
+    asks: Callable[..., Ranking], given: dict[str, Any], checkpoint: Callable[..., Path]
+) -> None:
+    """Not only when the ranker is needed: a call that is right with the first is right with all."""
+    first, plain = Fake("first", len), Plain()
+    for ranker in (Failover([first, plain]), Reranker(str(checkpoint("bert")), fallback=plain)):
+        with pytest.raises(UsageError, match=r"not an option of .*Plain|no calibration|instruction"):
+            asks(ranker, "query", TEXTS, **given)
+    assert (first.asked, plain.asked) == ([], 0)
+
+
+def test_a_threshold_may_be_on_the_probability_of_the_last_stage(asks: Callable[..., Ranking]) -> None:
+    """Only that stage is asked for probabilities; what has none does not reach it."""
+
+    class Calibrated(Fake):
+        def rank(self, query: str, documents: Sequence[str], **options: Any) -> Ranking:
+            ranking = super().rank(query, documents, **options)
+            chances = {"a": 0.1, "bb": 0.6, "ccc": None}
+            return replace(ranking, hits=tuple(replace(hit, probability=chances[hit.text]) for hit in ranking))
+
+    first, last = Fake("first", lambda text: -len(text)), Calibrated("last", len)
+    cascade = Cascade([Stage(first, keep=3), Stage(last)])
+    ranking = asks(cascade, "query", TEXTS, threshold=0.5, threshold_on="probability")
+    assert [hit.text for hit in ranking] == ["bb"]
+    assert (first.asked[0][1], last.asked[0][1]) == ({}, {"threshold_on": "probability"})
+    with pytest.raises(UsageError, match="no calibration"):
+        asks(Cascade([Stage(Reranker(calibration=None))]), "query", TEXTS, threshold_on="probability")
+
+
+@pytest.mark.parametrize("priority", ["high", 1.5, None])
+def test_a_priority_is_a_whole_number(asks: Callable[..., Ranking], priority: Any) -> None:
+    """Anything else is refused, whoever ranks."""
+    with pytest.raises(ArgumentTypeError, match="priority must be a whole number"):
+        asks(Failover([long_first]), "query", TEXTS, priority=priority)
 
 
 @pytest.mark.parametrize(

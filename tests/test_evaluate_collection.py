@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from crossrank.errors import InputFileError, UsageError
+from crossrank.evaluate.bm25 import Bm25
 from crossrank.evaluate.candidates import candidates_of, from_bm25, from_pool, from_run, has_pools
 from crossrank.evaluate.collection import Collection, read_collection, read_qrels, read_run, write_run
-from crossrank.evaluate.retrieve import Bm25
 from crossrank.evaluate.runs import default_run, run_name
 
 

@@ -22,7 +22,8 @@ from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.cli.export import command
 from crossrank.cli.main import run
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.export.folder import staged
 from crossrank.export.onnx import export_onnx

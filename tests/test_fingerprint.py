@@ -94,7 +94,8 @@ def test_every_file_of_the_model_counts(name: str, folder: Path) -> None:
 def test_the_place_does_not_count(folder: Path, tmp_path: Path) -> None:
     """A copy elsewhere is the same model, in another process too."""
     code = (
-        "import sys; from crossrank.engine.open import OpenConfig, open_scorer; from crossrank.engine.cache import "
+        "import sys; from crossrank.engine.open import open_scorer; "
+        "from crossrank.engine.options import OpenConfig; from crossrank.engine.cache import "
         "MemoryCache; print(open_scorer(OpenConfig(sys.argv[1], cache=MemoryCache())).identity.hex())"
     )
     copy = shutil.copytree(folder, tmp_path / "copy")

@@ -13,7 +13,8 @@ from crossrank import Reranker
 from crossrank.engine.cut import OVERLAP_SHARE, aggregate_of, beginning, chunk
 from crossrank.engine.fingerprint import fingerprint
 from crossrank.engine.head import aggregated
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.errors import CrossrankError
 

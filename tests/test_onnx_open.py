@@ -13,7 +13,8 @@ from crossrank import Reranker, errors
 from crossrank.checkpoint.profile import read_profile
 from crossrank.cli.main import cli, run
 from crossrank.engine.choose import choose
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.export.onnx import export_onnx
 from hub import Hub, Machine
 from test_parity import QUERIES, TEXTS, TOLERANCE

@@ -2,12 +2,14 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrank.backends.contract import Limits
+from crossrank.backends.contract import Batch, Limits, Row
 from crossrank.engine.plan import plan, portions
+from crossrank.errors import CheckpointError
 
 pytestmark = pytest.mark.property
 
@@ -30,3 +32,13 @@ def test_portions_bound_what_is_in_memory(sizes: list[int], size_max: int) -> No
     parts = portions(sizes, size_max)
     assert [i for part in parts for i in part] == list(range(len(sizes)))
     assert all(len(part) == 1 or sum(sizes[i] for i in part) <= size_max for part in parts)
+
+
+@pytest.mark.parametrize("token", [-1, 10, 99])
+def test_a_token_that_has_no_embedding_is_refused(token: int) -> None:
+    """It would read beyond a table on a GPU; the message says what to do."""
+    rows = [Row(np.array([0, 9], np.int32), np.zeros(2, np.int32))]
+    Batch.of(rows).check_ids(10)
+    rows.append(Row(np.array([token], np.int32), np.zeros(1, np.int32)))
+    with pytest.raises(CheckpointError, match="Download it again"):
+        Batch.of(rows).check_ids(10)

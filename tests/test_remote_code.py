@@ -13,7 +13,8 @@ from crossrank import CrossEncoder, Reranker, errors
 from crossrank.checkpoint.architecture import REFUSED
 from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import read_profile
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from references import as_plain_xlm_roberta, jina_bert, minicpm_layerwise
 from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits

@@ -67,9 +67,13 @@ def test_arguments_are_those_of_the_local_one(server: Server, reranker: RemoteRe
         (UsageError, {"query": "q", "documents": ["a"], "top_k": 0}),
         (ArgumentTypeError, {"query": "q", "documents": ["a"], "deadline_s": "1"}),
         (UsageError, {"query": "q", "documents": ["a"], "instruction": "Find facts."}),
+        (UsageError, {"query": "q", "documents": ["a"], "threshold_on": "probability"}),
+        (ArgumentTypeError, {"query": "q", "documents": ["a"], "priority": "high"}),
     ):
         with pytest.raises(mistake):
             reranker.rank(**arguments)
+    with pytest.raises(UsageError, match="no calibration"):
+        reranker.rank_many(["q"], [["a"]], threshold=0.5, threshold_on="probability")
     assert len(server.calls) == asked
 
 
@@ -284,10 +288,13 @@ def test_a_fallback_answers_where_the_vendor_does_not(server: Server) -> None:
     with opened(server, fallback=Local(), retry=Retry(retries=0)) as reranker:
         server.faults.extend([Fault(500), Fault(500), Fault(body=b"nonsense"), Fault(hang=True)])
         assert reranker.rank(QUERY, DOCUMENTS).query == "local"
-        assert asyncio.run(reranker.arank(QUERY, DOCUMENTS, top_k=1, threshold=0.5, fields=["a"])).query == "local"
+        assert (
+            asyncio.run(reranker.arank(QUERY, DOCUMENTS, top_k=1, threshold=0.5, fields=["a"], priority=1)).query
+            == "local"
+        )
         assert next(reranker.rank_many([QUERY], [DOCUMENTS])).query == "local"
         assert reranker.rank(QUERY, DOCUMENTS, deadline_s=0.1).query == "local"
-        assert asked == [{}, {"top_k": 1, "threshold": 0.5, "fields": ["a"]}, {}, {"deadline_s": 0.0}]
+        assert asked == [{}, {"top_k": 1, "threshold": 0.5, "fields": ["a"], "priority": 1}, {}, {"deadline_s": 0.0}]
         with pytest.raises(UsageError):
             reranker.rank("", DOCUMENTS)
         assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST

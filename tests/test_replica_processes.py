@@ -24,7 +24,8 @@ from crossrank import CrossEncoder, Reranker
 from crossrank.backends.process import ProcessBackend
 from crossrank.backends.replicas import Replicas
 from crossrank.cli.main import cli, run
-from crossrank.engine.open import OpenConfig, _open_replica, open_scorer
+from crossrank.engine.open import _open_replica, open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import on_cores, replicated
 from crossrank.engine.scorer import Scorer

@@ -12,7 +12,8 @@ import pytest
 from crossrank import Reranker
 from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending, Row
 from crossrank.backends.replicas import Replicas
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import CheckpointError, ReplicaError, UsageError

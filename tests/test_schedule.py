@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from crossrank import CrossrankError, Reranker
 from crossrank.backends.contract import Batch, Limits, Logits, Pending
 from crossrank.engine.cache import MemoryCache
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Outcome, Scorer
 from crossrank.errors import NotFiniteError, OverloadError, UsageError

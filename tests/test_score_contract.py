@@ -22,7 +22,8 @@ from crossrank.checkpoint.tensors import tensor_table
 from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.cache import MemoryCache
 from crossrank.engine.encode import EncodeConfig, Encoder
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Scorer
 from crossrank.schedule import Scheduler

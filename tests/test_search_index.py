@@ -12,7 +12,7 @@ import pytest
 from asked import BEST, QUERY, TEXTS
 from crossrank import Reranker, errors
 from crossrank.cli.main import cli, run
-from crossrank.evaluate.retrieve import Bm25
+from crossrank.evaluate.bm25 import Bm25
 from crossrank.retrieve import Bm25Index
 from crossrank.retrieve import build as building
 from crossrank.retrieve.build import MANIFEST, SEGMENTS

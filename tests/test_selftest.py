@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from crossrank import Reranker, errors
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.selftest import PROBES, self_test
 from crossrank.testing import FakeBackend
 from test_score_contract import changed_checkpoint, fake_scorer

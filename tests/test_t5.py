@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from crossrank import Reranker, errors
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.engine.encode import Encoder
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.testing.tokenizers import CORPUS
 from test_parity import QUERIES, TEXTS, TOLERANCE

@@ -8,7 +8,7 @@ import pytest
 from crossrank.cli.rank import command
 from crossrank.documents import NESTING_MAX
 from crossrank.engine.cut import OVERLAP_SHARE, WINDOWS_MAX
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("documents.md", "instructions.md", "long-documents.md")

@@ -16,7 +16,8 @@ from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.engine.encode import EncodeConfig, Encoder, token_cache
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.observe import subscribe
 

@@ -19,7 +19,8 @@ from crossrank.backends.torch import TorchBackend, halves
 from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.weights import load_weights
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.nets.lengths import by_length
 from crossrank.nets.rows import SCORES_MAX, Rows, unpacked
 from crossrank.nets.transformer import Transformer

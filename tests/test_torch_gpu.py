@@ -13,7 +13,8 @@ from crossrank.backends.device import place_for
 from crossrank.backends.torch import TorchBackend
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.weights import load_weights
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.nets.transformer import Transformer
 from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits

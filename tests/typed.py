@@ -34,6 +34,8 @@ def rankers(reranker: Reranker, remote: RemoteReranker, retriever: Retriever) ->
     assert_type(Pipeline(retriever, [stage]).search("query").ranking, Ranking)
     with Reranker() as opened:
         assert_type(opened, Reranker)
+    assert_type(Failover([remote, reranker]).rank("query", ["text"], threshold_on="probability", priority=1), Ranking)
+    assert_type(remote.rank("query", ["text"], threshold=0.5, threshold_on="score", priority=1), Ranking)
     return [reranker, remote, Cascade([stage, Stage(remote)]), Failover([remote, reranker, "input-order"])]
 
 
@@ -42,5 +44,6 @@ def mistakes(reranker: Reranker) -> None:
     reranker.rank("query", ["text"], top=3)  # type: ignore[call-arg]
     reranker.rank("query", ["text"], 3)  # type: ignore[call-arg]
     reranker.rank(["query"], ["text"])  # type: ignore[arg-type]
+    Failover([reranker]).rank("query", ["text"], threshold_on="logit")  # type: ignore[arg-type]
     Reranker(long_documents="cut")  # type: ignore[arg-type]
     CrossEncoderReranker().rerank("query", [{"content": "text"}], device="cpu")  # type: ignore[call-arg]

@@ -135,6 +135,16 @@ def zip_strict(
         ) from None
 
 
+def check_priority(priority: Any) -> int:
+    """The priority, if it is a whole number."""
+    try:
+        return as_index(priority)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"priority must be a whole number, not {priority!r}; 0 is usual, higher is first"
+        ) from None
+
+
 def deadline_of(deadline_s: Any) -> float | None:
     """The time.monotonic() at which `deadline_s` seconds from now will have passed."""
     if deadline_s is None:

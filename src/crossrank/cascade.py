@@ -23,7 +23,7 @@ class Cascade(Composed):
     A hit has the score of the last stage that scored it, named in `scored_by`. Those of a later stage stand before
     those of an earlier one, and documents that no stage scored in time follow in input order. Nothing is dropped but by
     the last stage's `keep` and by what the caller asks for: `top_k`, and `threshold`, which is of the last stage's
-    scores, so that documents which did not come that far are left out.
+    scores, or probabilities, so that documents which did not come that far are left out.
 
     Args:
         stages: in their order.
@@ -49,10 +49,14 @@ class Cascade(Composed):
         answers: list[Ranking] = []
         for stage in self.stages:
             documents = [hit.document for hit in hits] if answers else call.documents
+            on = call.threshold_on if stage is self.stages[-1] else "score"  # the others need no calibration
             if answers and call.left_s == 0:
                 break  # the first stage is always asked: it says what the texts are
             try:
-                ranking = yield stage.ranker, replace(call, documents=documents, top_k=None, threshold=None)
+                ranking = yield (
+                    stage.ranker,
+                    replace(call, documents=documents, top_k=None, threshold=None, threshold_on=on),
+                )
             except DeadlineError:
                 if not answers:
                     raise
@@ -72,7 +76,7 @@ class Cascade(Composed):
         hits = [*hits, *dropped][: self.stages[-1].keep]
         if call.threshold is not None and finished:
             late = given - scored
-            hits = [hit for hit in hits if hit.index in late or _reaches(hit, scored, call.threshold)]
+            hits = [hit for hit in hits if hit.index in late or _reaches(hit, scored, call)]
         usage["documents"] = len(call.documents)
         timings["total"] = time.perf_counter() - started
         ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits[: call.top_k], 1))
@@ -84,5 +88,6 @@ def _positions(hits: Iterable[Hit]) -> frozenset[int]:
     return frozenset(hit.index for hit in hits)
 
 
-def _reaches(hit: Hit, scored: frozenset[int], threshold: float) -> bool:
-    return hit.index in scored and hit.score is not None and hit.score >= threshold
+def _reaches(hit: Hit, scored: frozenset[int], call: Call) -> bool:
+    value = hit.score if call.threshold_on == "score" else hit.probability
+    return hit.index in scored and value is not None and call.threshold is not None and value >= call.threshold

@@ -6,6 +6,7 @@ It knows the protocol of rankers; not which ones they are.
 from collections.abc import Callable, Generator, Sequence
 from typing import Self
 
+from crossrank.arguments import ThresholdOn
 from crossrank.rankers import Call, Fallback, aask, ask
 from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
@@ -29,12 +30,21 @@ class Composed(Keeps):
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
+        priority: int = 0,
     ) -> Ranking:
-        """The documents in order of relevance to the query; arguments as in `Reranker.rank`."""
-        return _follow(self._steps(Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s)))
+        """The documents in order of relevance to the query; arguments as in `Reranker.rank`.
+
+        What says when, `deadline_s` and `priority`, is passed on to those of the rankers that take it.
+
+        Raises:
+            UsageError: an option changes the answer, and one of the rankers does not take it.
+        """
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on, priority)
+        return _follow(self._steps(call))
 
     async def arank(
         self,
@@ -43,12 +53,15 @@ class Composed(Keeps):
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
+        priority: int = 0,
     ) -> Ranking:
         """As `rank`, awaitable; a ranker that cannot be awaited is asked in a thread."""
-        return await _afollow(self._steps(Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s)))
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on, priority)
+        return await _afollow(self._steps(call))
 
     def close(self) -> None:
         """Close the rankers that it asks."""

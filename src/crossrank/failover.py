@@ -39,6 +39,8 @@ class Failover(Composed):
     def _steps(self, call: Call) -> Steps:
         failed: list[Exception] = []
         *preferred, last = self.rankers
+        for ranker in self.rankers:
+            call.check_fits(ranker)
         for ranker in preferred:
             half = call if call.left_s is None else replace(call, deadline=time.monotonic() + call.left_s / 2)
             try:

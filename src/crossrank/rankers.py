@@ -7,9 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import Parameter, signature
 from typing import Any, Literal
 
-from crossrank.arguments import ThresholdOn, Wanted, check_query, deadline_of
+from crossrank.arguments import ThresholdOn, Wanted, check_priority, check_query, deadline_of
 from crossrank.awaiting import in_thread
 from crossrank.documents import as_documents
 from crossrank.errors import (
@@ -29,6 +30,7 @@ INPUT_ORDER = "input-order"
 Fallback = Ranker | Literal["input-order"]
 # What another ranker may do better; not the caller's mistakes, which it would repeat.
 FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, ReplicaError, RemoteError, OverloadError, DeadlineError)
+HINTS = ("deadline_s", "priority")  # say when, not what: a ranker that does not know them answers all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Call:
         instruction: in place of the ranker's own.
         deadline: the time.monotonic() at which it ends.
         threshold_on: what the threshold is on.
+        priority: among callers who wait at the same time.
     """
 
     query: str
@@ -54,6 +57,7 @@ class Call:
     instruction: str | None = None
     deadline: float | None = None
     threshold_on: ThresholdOn = "score"
+    priority: int = 0
 
     @classmethod
     def of(
@@ -66,20 +70,27 @@ class Call:
         instruction: str | None = None,
         deadline_s: float | None = None,
         threshold_on: ThresholdOn = "score",
+        priority: int = 0,
     ) -> "Call":
         """The call, of what a caller gave."""
         deadline = deadline_of(deadline_s)
-        wanted = Wanted.of(top_k, threshold, threshold_on)
+        wanted, priority = Wanted.of(top_k, threshold, threshold_on), check_priority(priority)
         check_query(query)
-        return cls(query, documents, wanted.top_k, wanted.threshold, fields, instruction, deadline, threshold_on)
+        return cls(
+            query, documents, wanted.top_k, wanted.threshold, fields, instruction, deadline, threshold_on, priority
+        )
 
     @property
     def left_s(self) -> float | None:
         """Seconds until the deadline, at least 0."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
-    def arguments(self) -> dict[str, Any]:
-        """What was given beside query and documents, for a ranker that may not know more than it must."""
+    def arguments(self, rank: Callable[..., object]) -> dict[str, Any]:
+        """What was given beside query and documents, as far as a ranker's own method knows it.
+
+        Raises:
+            UsageError: it does not know an option that would change its answer.
+        """
         given = {
             "top_k": self.top_k,
             "threshold": self.threshold,
@@ -87,15 +98,30 @@ class Call:
             "fields": self.fields,
             "instruction": self.instruction,
             "deadline_s": self.left_s,
+            "priority": self.priority or None,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        given = {name: value for name, value in given.items() if value is not None}
+        known = _options_of(rank) if given else None
+        if known is None:
+            return given
+        if foreign := [name for name in given if name not in known and name not in HINTS]:
+            who = getattr(rank, "__self__", rank)
+            raise UsageError(
+                f"{', '.join(foreign)}: not an option of {who!r}; leave it out, or ask rankers that have it"
+            )
+        return {name: value for name, value in given.items() if name in known}
+
+    def check_fits(self, ranker: Fallback | None) -> None:
+        """Raise where `arguments` would: before anything is asked, not when the ranker is needed."""
+        if ranker is not None and not isinstance(ranker, str):
+            self.arguments(ranker.rank)
 
 
 def ask(ranker: Fallback, call: Call) -> Ranking:
     """The ranker's answer."""
     if isinstance(ranker, str):
         return in_input_order(call)
-    return ranker.rank(call.query, call.documents, **call.arguments())
+    return ranker.rank(call.query, call.documents, **call.arguments(ranker.rank))
 
 
 async def aask(ranker: Fallback, call: Call) -> Ranking:
@@ -104,7 +130,7 @@ async def aask(ranker: Fallback, call: Call) -> Ranking:
         return in_input_order(call)
     awaited: Callable[..., Awaitable[Ranking]] | None = getattr(ranker, "arank", None)
     if awaited is not None:
-        return await awaited(call.query, call.documents, **call.arguments())
+        return await awaited(call.query, call.documents, **call.arguments(awaited))
     return await in_thread(partial(ask, ranker, call))
 
 
@@ -131,3 +157,12 @@ def check_ranker(ranker: Any, name: str) -> Fallback:
     if not callable(getattr(ranker, "rank", None)) or isinstance(ranker, type):
         raise ArgumentTypeError(f"{name} must have a method rank(query, documents, top_k=); {ranker!r} has none")
     return ranker  # type: ignore[no-any-return]
+
+
+def _options_of(rank: Callable[..., object]) -> frozenset[str] | None:
+    """The names that a method takes; None where it takes any."""
+    try:
+        parameters = signature(rank).parameters
+    except (TypeError, ValueError):  # of another language, and it does not say
+        return None
+    return None if any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values()) else frozenset(parameters)

@@ -19,7 +19,8 @@ from crossrank.calibration import Calibration, Given, Origin, opened, origin_of
 from crossrank.documents import as_documents
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
-from crossrank.engine.open import OpenConfig, check_instruction, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig, check_instruction
 from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Outcome, Scorer
@@ -210,11 +211,11 @@ class Reranker(Keeps):
             NotFiniteError: the model gives NaN or infinity for a pair.
             OverloadError: too much is waiting already.
         """
-        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on)
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on, priority)
         engine, started = self._opened(), time.perf_counter()
         try:
             with Watch(engine.scorer.profile.name, "rank", _count(documents)) as watch:
-                question, work = self._asked(engine, call, priority)
+                question, work = self._asked(engine, call)
                 ranking = question.ranking(engine.scorer, engine.run(work), started)
                 watch.note(ranking.usage, ranking.timings)
                 return ranking
@@ -237,12 +238,12 @@ class Reranker(Keeps):
         priority: int = 0,
     ) -> Ranking:
         """As `rank`, awaitable, in asyncio and trio; the event loop goes on. Cancelling it takes the work back."""
-        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on)
+        call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on, priority)
         engine, started = self._opened(), time.perf_counter()
         aside = _at_once if is_small(documents) and engine.recalls_at_once else in_thread
         try:
             with Watch(engine.scorer.profile.name, "rank", _count(documents)) as watch:
-                question, work = await aside(partial(self._asked, engine, call, priority))
+                question, work = await aside(partial(self._asked, engine, call))
                 outcome = await engine.arun(work)
                 ranking = await aside(partial(question.ranking, engine.scorer, outcome, started))
                 watch.note(ranking.usage, ranking.timings)
@@ -390,8 +391,9 @@ class Reranker(Keeps):
             raise ClosedError("This Reranker was closed; open a new one.")
         return self._engine
 
-    def _asked(self, engine: Scheduler, call: Call, priority: int) -> tuple[Question, Work]:
+    def _asked(self, engine: Scheduler, call: Call) -> tuple[Question, Work]:
         """The question of a call, and the work that it makes."""
+        call.check_fits(self._fallback)
         check_instruction(engine.scorer.profile, call.instruction, self._config.instruction_mode)
         wanted = Wanted(call.top_k, call.threshold, call.threshold_on)
         question = Question.of(
@@ -403,7 +405,9 @@ class Reranker(Keeps):
             instruction=call.instruction,
             calibration=self._calibrating(wanted, call.instruction),
         )
-        return question, engine.work(question.pairs, known=question.known, deadline=call.deadline, priority=priority)
+        return question, engine.work(
+            question.pairs, known=question.known, deadline=call.deadline, priority=call.priority
+        )
 
 
 def _count(documents: Any) -> int:

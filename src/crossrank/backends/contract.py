@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrank.errors import CheckpointError
+
 Logits = NDArray[np.float32]
 Pending = Callable[[], Logits]  # waits for what was begun
 HURRIED_TOKENS = 512  # what takes a few milliseconds on a CPU
@@ -43,6 +45,15 @@ class Batch:
         offsets = np.zeros(len(rows) + 1, np.int32)
         np.cumsum([len(row.ids) for row in rows], out=offsets[1:])
         return cls(np.concatenate([row.ids for row in rows]), np.concatenate([row.segments for row in rows]), offsets)
+
+    def check_ids(self, vocabulary: int) -> None:
+        """Raise CheckpointError for a token id that is no row of the embeddings."""
+        highest = int(self.ids.max())
+        if int(self.ids.min()) < 0 or highest >= vocabulary:
+            raise CheckpointError(
+                f"The tokenizer and the weights of the model do not belong together: token {highest} of "
+                f"{vocabulary}. Download it again."
+            )
 
 
 @dataclass(frozen=True, slots=True)

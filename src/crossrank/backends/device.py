@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from crossrank.errors import ReplicaError, UsageError
+from crossrank.nets.attention import AMPERE
 
-AMPERE = (8, 0)  # the first NVIDIA generation that computes in bf16
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CPU_TOKENS = 16_384  # about a second of a small model: deadlines and Ctrl-C are looked at in between
 TOKENS_MIN, TOKENS_MAX = 2_048, 262_144

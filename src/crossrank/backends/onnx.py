@@ -14,7 +14,7 @@ from crossrank.backends.onnx_rows import side_by_side
 from crossrank.backends.onnx_session import Session, failed, open_session, short_of_memory
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
-from crossrank.errors import CheckpointError, UnsupportedModelError
+from crossrank.errors import UnsupportedModelError
 from crossrank.nets.lengths import by_length
 
 BATCH_TOKENS = 16_384  # about a second of a small model: deadlines and Ctrl-C are looked at in between
@@ -53,7 +53,7 @@ class OnnxBackend:
     def run(self, batch: Batch, *, exact: bool = False) -> Logits:  # noqa: ARG002 - a file has one precision
         """Logits fp32 [rows, labels]; `exact` changes nothing, so that what is not finite stays an error."""
         lengths = np.diff(batch.offsets)
-        _check(batch, self._profile)
+        batch.check_ids(self._profile.vocabulary)  # on a GPU another one would read whatever stands there
         logits = np.empty((len(lengths), self._profile.labels), np.float32)
         for bucket in by_length(lengths.tolist(), self._together):
             for rows, part in self._parts(batch, bucket):
@@ -133,13 +133,3 @@ def _marks_segments(profile: ModelProfile, folder: Path) -> bool:
     if not profile.family.has_segments or profile.segments <= 1:
         return False
     return any(read_template(load_tokenizer(folder, profile), profile).segments)
-
-
-def _check(batch: Batch, profile: ModelProfile) -> None:
-    """On a GPU an id beyond the table would read whatever stands there, so every one is looked at first."""
-    highest = int(batch.ids.max())
-    if int(batch.ids.min()) < 0 or highest >= profile.vocabulary:
-        raise CheckpointError(
-            f"The tokenizer and the weights of the model do not belong together: token {highest} of "
-            f"{profile.vocabulary}. Download it again."
-        )

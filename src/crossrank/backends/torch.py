@@ -21,7 +21,7 @@ from crossrank.backends.graphs import Graphs, Shape
 from crossrank.backends.packing import beginning_apart, packed, shared_beginning
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.weights import Tensor as Stored
-from crossrank.errors import CheckpointError, OutOfMemoryError, UsageError
+from crossrank.errors import OutOfMemoryError, UsageError
 from crossrank.nets.foreign import Foreign
 from crossrank.nets.rows import Rows, unpacked
 from crossrank.nets.transformer import Transformer
@@ -207,12 +207,7 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
 def _check(batch: Batch, lengths: NDArray[np.int32], profile: ModelProfile) -> None:
     """An id beyond a table would stop a GPU for good, so every index is looked at first."""
     assert (lengths > 0).all(), "bug: a row without tokens"
-    highest = int(batch.ids.max())
-    if int(batch.ids.min()) < 0 or highest >= profile.vocabulary:
-        raise CheckpointError(
-            f"The tokenizer and the weights of the model do not belong together: token {highest} of "
-            f"{profile.vocabulary}. Download it again."
-        )
+    batch.check_ids(profile.vocabulary)
     assert not profile.segments or int(batch.segments.max()) < profile.segments, "bug: an unknown segment"
     assert not profile.positions or int(lengths.max()) <= profile.positions - profile.position_offset, "bug: a long row"
 

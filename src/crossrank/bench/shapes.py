@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
 
+from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.source import bundled_folder
 
 LENGTH_MAX = 512
@@ -65,7 +66,7 @@ def write_shape(shape: Shape, folder: Path) -> None:
         dtype="F16",
         config={"vocab_size": shape.vocabulary, "intermediate_size": 4 * shape.hidden},
     )
-    _put_tokenizer(folder, one_segment=shape.family == "xlm-roberta")
+    _put_tokenizer(folder, one_segment=not FAMILIES[shape.family].has_segments)
 
 
 def _put_tokenizer(folder: Path, *, one_segment: bool) -> None:

@@ -76,6 +76,7 @@ class Family:
         has_segments: token type ids tell the query from the document.
         narrow: embeddings may have fewer columns than the layers, under the key `embedding_size`.
         segments: rows of the token type table where config.json says nothing; 0: there is no table.
+        gated: its feed-forward network has a gate: three matrices a layer, not two.
         remote_code: a class that auto_map in config.json names: the authors' code would come with the checkpoint, and
             what is computed here was written from its public text; "" where transformers has the family.
         tied: whether its last layer is its embeddings where config.json says nothing; of a language model.
@@ -97,6 +98,7 @@ class Family:
     has_segments: bool = False
     narrow: bool = False
     segments: int | None = 2
+    gated: bool = False
     remote_code: str = ""
     tied: bool = False
     exits: str = ""
@@ -145,6 +147,7 @@ _LLAMA = Family(
     pooling="last",
     language_model="LlamaForCausalLM",
     segments=None,
+    gated=True,
 )
 
 _T5 = Family(  # transformers runs it: an encoder that is read, and a decoder whose first token is the answer
@@ -211,6 +214,7 @@ FAMILIES: Mapping[str, Family] = {
             tensors="modernbert",
             pooling=None,
             segments=None,
+            gated=True,
         ),
         Family(
             "deberta-v2",
@@ -270,6 +274,7 @@ FAMILIES: Mapping[str, Family] = {
             layout=layouts.jina_bert,
             tensors="jina-bert",
             has_segments=True,
+            gated=True,
             remote_code="JinaBertForSequenceClassification",
         ),
         # jina-reranker-v2-base-multilingual: XLM-R, whose tensors have the names of flash-attention's BERT.

@@ -44,8 +44,8 @@ class Shape:
         """Weights of the layers: what each token is multiplied with."""
         head = self.head_size or self.hidden // self.heads
         queries, keys = self.heads * head, (self.kv_heads or self.heads) * head
-        gated = FAMILIES[self.family].tensors in ("modernbert", "decoder", "jina-bert")
-        return self.layers * self.hidden * (2 * queries + 2 * keys + (3 if gated else 2) * self.intermediate)
+        matrices = 3 if FAMILIES[self.family].gated else 2
+        return self.layers * self.hidden * (2 * queries + 2 * keys + matrices * self.intermediate)
 
     def operations(self, tokens: int) -> int:
         """Multiplications and additions of a row of so many tokens, for comparing shapes."""

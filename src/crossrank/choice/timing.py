@@ -13,7 +13,7 @@ from typing import Any
 
 from crossrank.checkpoint.shapes import Shape
 from crossrank.choice.kept import Kept
-from crossrank.engine.open import OpenConfig
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.engine.trial import open_trial

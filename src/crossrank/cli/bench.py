@@ -27,14 +27,14 @@ from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bench_progress import CasesShown
 from crossrank.cli.documents import read_documents
 from crossrank.cli.facts import print_columns
+from crossrank.cli.kinds import FILE
 from crossrank.cli.printable import printable
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import CrossrankError
 
-FILE = click.Path(path_type=Path)
 NO_SHAPES = "none"
 COST_MAX_USD = 0.25  # of remote models, unless --max-cost says otherwise
 EXAMPLES = """\b

@@ -7,8 +7,9 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 import click
 
+from crossrank.cli.kinds import FILE
+
 F = TypeVar("F", bound=Callable[..., Any])
-FILE = click.Path(path_type=Path)
 TREC = (".trec", ".run")
 
 

@@ -15,8 +15,9 @@ from crossrank.calibration import beside, file_of_name, write
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.eval_inputs import Stage
 from crossrank.cli.facts import print_columns, print_facts
+from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import UsageError
 from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate, library
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram
@@ -29,7 +30,6 @@ from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
 SCHEMA_VERSION = 1
-FILE = click.Path(path_type=Path)
 HEADINGS = ("", "calibration error (ECE)", "Brier score", "log loss")
 EXAMPLES = """\b
 Examples:

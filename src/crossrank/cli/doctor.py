@@ -131,7 +131,8 @@ def _machine() -> dict[str, Any]:
 
 def _engine(model: str | None, *, allow_unverified: bool) -> dict[str, Any]:
     from crossrank.checkpoint.source import locate
-    from crossrank.engine.open import OpenConfig, available_precisions, open_scorer
+    from crossrank.engine.open import available_precisions, open_scorer
+    from crossrank.engine.options import OpenConfig
     from crossrank.engine.precision import kept
     from crossrank.engine.selftest import self_test
 

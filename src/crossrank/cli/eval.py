@@ -9,10 +9,11 @@ import click
 from crossrank.cli.eval_inputs import Local, Stage, further_runs, identity, labels, measure_names, open_model
 from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.eval_table import print_evaluation
+from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.evaluate import evaluate
@@ -23,7 +24,6 @@ from crossrank.evaluate.measure import MEASURES, parse_measures
 from crossrank.evaluate.plot import write_plots
 from crossrank.evaluate.report import as_markdown
 
-FILE = click.Path(path_type=Path)
 EXAMPLES = """\b
 Examples:
   crossrank eval scifact

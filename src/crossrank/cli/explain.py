@@ -14,8 +14,9 @@ from crossrank.arguments import check_query
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.documents import FORMATS, STDIN, Line, read_documents, read_text
 from crossrank.cli.heat import print_bars, print_heat
+from crossrank.cli.kinds import names
 from crossrank.cli.progress import waiting
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError, UsageError
 from crossrank.explain import Explanation
 from crossrank.reranker import Reranker
@@ -38,7 +39,9 @@ Examples:
     "--unit", type=click.Choice(["sentence", "word"]), default="sentence", show_default=True, help="What gets a share."
 )
 @click.option("--index", metavar="N", type=click.IntRange(min=0), help="Which document of a file of many, from 0.")
-@click.option("--fields", metavar="A,B", help="Fields of objects and CSV rows that the model reads, in this order.")
+@click.option(
+    "--fields", metavar="A,B", type=names, help="Fields of objects and CSV rows that the model reads, in this order."
+)
 @click.option("-m", "--model", metavar="MODEL", help="As of rank; else the bundled model.")
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
 @click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
@@ -52,7 +55,7 @@ def command(
     *,
     unit: Any,
     index: int | None,
-    fields: str | None,
+    fields: list[str] | None,
     model: str | None,
     as_json: bool,
     **options: Any,
@@ -67,8 +70,7 @@ def command(
     part, with a bar; with --json it is one JSON document.
     """
     check_query(query, "QUERY")
-    wanted = None if fields is None else [field.strip() for field in fields.split(",") if field.strip()]
-    found = _document(document, index, wanted)
+    found = _document(document, index, fields)
     local = model is None or Path(model).is_dir()  # a download shows its own progress
     given = {name: value for name, value in options.items() if value is not None}
     with waiting("Opening the model") if local else nullcontext():

@@ -12,17 +12,17 @@ from crossrank.cli.compare_inputs import Given
 from crossrank.cli.compare_table import print_comparison
 from crossrank.cli.eval_inputs import Local, labels, measure_names, open_model
 from crossrank.cli.eval_progress import QueriesShown
+from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side
 from crossrank.remote.names import is_remote
 
 SCHEMA_VERSION = 1
-FILE = click.Path(path_type=Path)
 EXAMPLES = """\b
 Examples:
   crossrank models --compare crossrank-mini ./mine --queries q.txt --documents docs.jsonl

@@ -12,7 +12,8 @@ from crossrank.choice.recommend import BUSY, Choice, Recommendation, recommend
 from crossrank.choice.timing import Timings
 from crossrank.cli.facts import print_columns
 from crossrank.cli.progress import waiting
-from crossrank.engine.open import CHOICES, OpenConfig, available_precisions
+from crossrank.engine.open import available_precisions
+from crossrank.engine.options import CHOICES, OpenConfig
 from crossrank.errors import UsageError
 
 SCHEMA_VERSION = 1

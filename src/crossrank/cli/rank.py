@@ -14,12 +14,13 @@ from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bulk_options import Files, bulk_options
 from crossrank.cli.documents import FORMATS, Line, read_documents
+from crossrank.cli.kinds import names
 from crossrank.cli.progress import waiting
 from crossrank.cli.sharing import sharing_options
 from crossrank.cli.show import print_json, print_tsv
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
@@ -72,6 +73,7 @@ Examples:
 @click.option(
     "--fields",
     metavar="A,B",
+    type=names,
     help="Fields of objects and CSV rows that the model reads, in this order; paths such as author.name too.",
 )
 @click.option(
@@ -128,7 +130,7 @@ def command(
     instruction: str | None,
     instruction_mode: str,
     template: str | None,
-    fields: str | None,
+    fields: list[str] | None,
     file_format: str | None,
     max_length: int | None,
     long_documents: str,
@@ -161,7 +163,6 @@ def command(
     if as_json + as_table + (files is not None) > 1:
         raise click.UsageError("--json, --table and --queries exclude each other.")
     spending = Spending.of([model], max_cost, price)
-    wanted = None if fields is None else [field.strip() for field in fields.split(",") if field.strip()]
     options = {
         "revision": revision,
         "instruction": instruction,
@@ -194,11 +195,11 @@ def command(
         from crossrank.bulk.run import Wish
         from crossrank.cli.rank_bulk import rank_files
 
-        only = None if wanted is None else tuple(wanted)
+        only = None if fields is None else tuple(fields)
         wish = Wish(top_k, threshold, threshold_on, only, files.form(file_format))
         rank_files(files, wish, opening, model=model or BUNDLED, options=given)
         return
-    query, documents = _read(query, file, file_format, wanted)
+    query, documents = _read(query, file, file_format, fields)
     with opening() as reranker, waiting(f"Ranking {len(documents):,} documents"):
         ranking = reranker.rank(query, documents, top_k=top_k, threshold=threshold, **on)
     if as_json:

@@ -6,7 +6,7 @@ import click
 
 from crossrank.cli.unverified import allow_unverified
 from crossrank.cluster import rank_dataset
-from crossrank.engine.open import CHOICES
+from crossrank.engine.options import CHOICES
 from crossrank.errors import CrossrankError, UsageError
 
 EXAMPLES = """\b

@@ -9,6 +9,7 @@ import click
 
 from crossrank.arguments import check_query
 from crossrank.cli.documents import FORMATS, STDIN, read_documents
+from crossrank.cli.kinds import names
 from crossrank.cli.progress import waiting
 from crossrank.cli.search_show import print_search_json, print_search_table, print_search_tsv
 from crossrank.errors import InputFileError
@@ -52,7 +53,9 @@ Examples:
     default=0.0,
     help="How much the first stage's score counts beside the model's, 0 to 1.",
 )
-@click.option("--fields", metavar="A,B", help="Fields of objects and CSV rows that are searched, in this order.")
+@click.option(
+    "--fields", metavar="A,B", type=names, help="Fields of objects and CSV rows that are searched, in this order."
+)
 @click.option(
     "--format", "file_format", type=click.Choice(FORMATS), help="Format of CORPUS, if its name does not tell."
 )
@@ -68,7 +71,7 @@ def command(
     model: str | None,
     embedding_model: str | None,
     first_share: float,
-    fields: str | None,
+    fields: list[str] | None,
     file_format: str | None,
     index: Path | None,
     as_json: bool,
@@ -82,8 +85,7 @@ def command(
     if as_json and as_table:
         raise click.UsageError("--json and --table exclude each other.")
     check_query(query, "QUERY")
-    wanted = None if fields is None else [field.strip() for field in fields.split(",") if field.strip()]
-    retriever = _opened(corpus, file_format, wanted, index, embedding_model)
+    retriever = _opened(corpus, file_format, fields, index, embedding_model)
     with waiting("Opening the model"):
         reranker = Reranker(model, cache=None)
     with reranker, waiting(f"Ranking {candidates:,} passages"):

@@ -16,7 +16,8 @@ from crossrank.checkpoint.settings import read_object
 from crossrank.compat.arguments import CALLING, OPENING, Ignored, chosen_prompt, take
 from crossrank.documents import text_of
 from crossrank.engine.head import activate
-from crossrank.engine.open import OpenConfig, checked_length, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig, checked_length
 from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Scorer

@@ -18,7 +18,8 @@ from crossrank.checkpoint.tensors import tensor_table
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.checkpoint.weights import Tensor
 from crossrank.engine.encode import EncodeConfig, Encoder
-from crossrank.engine.open import OpenConfig, open_backend
+from crossrank.engine.open import open_backend
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.scorer import Scorer
 
 VOCABULARY = 30_522  # of the bundled model's tokenizer, which splits the texts

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossrank.errors import UsageError
+from crossrank.evaluate.bm25 import Bm25
 from crossrank.evaluate.collection import Collection, Run
-from crossrank.evaluate.retrieve import Bm25
 
 DEPTH = 100  # documents a query, unless told otherwise
 MISSING_SHARE_MAX = 0.01  # of candidates without a text: so many are told of, more are an error

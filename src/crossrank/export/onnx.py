@@ -10,7 +10,8 @@ from crossrank.backends.onnx import open_onnx
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.source import locate
 from crossrank.checkpoint.tokenizer import load_tokenizer, with_answers
-from crossrank.engine.open import OpenConfig, open_scorer
+from crossrank.engine.open import open_scorer
+from crossrank.engine.options import OpenConfig
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import MissingExtra, UnsupportedModelError
 from crossrank.export.folder import copy_settings, staged

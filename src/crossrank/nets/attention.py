@@ -13,7 +13,7 @@ Attend = Callable[[Tensor, Tensor, Tensor, Rows, int | None, bool], Tensor]
 """Queries [tokens, heads, columns], keys and values [tokens, kv heads, columns], rows, window, whether causal."""
 
 VARLEN_COLUMNS_MAX = 256
-AMPERE = (8, 0)
+AMPERE = (8, 0)  # the first NVIDIA generation that computes in bf16
 
 
 def attention_for(device: torch.device, dtype: torch.dtype, columns: int) -> tuple[str, Attend]:

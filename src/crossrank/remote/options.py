@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import index as as_index
 from typing import Any, TypeVar
 
-from crossrank.arguments import check_number
+from crossrank.arguments import Wanted, check_number
 from crossrank.engine.cache import Guarded, open_cache
 from crossrank.errors import ArgumentTypeError, UsageError
 from crossrank.rankers import Fallback, check_ranker
@@ -48,6 +48,17 @@ class RemoteOptions:
             fallback=None if given["fallback"] is None else check_ranker(given["fallback"], "fallback"),
             budget=_budget(given["cost_max_usd"]),
         )
+
+
+def check_wanted(top_k: Any, threshold: Any, threshold_on: Any) -> Wanted:
+    """Which hits are wanted of a ranking that has no probabilities."""
+    wanted = Wanted.of(top_k, threshold, threshold_on)
+    if wanted.threshold_on == "probability":
+        raise UsageError(
+            "threshold_on='probability', but a remote model's scores have no calibration; leave it out for a "
+            "threshold on the score, or rank with a model on this machine that has one"
+        )
+    return wanted
 
 
 def check_instruction(instruction: Any) -> str | None:

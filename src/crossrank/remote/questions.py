@@ -25,6 +25,7 @@ class Question:
     items: Sequence[TextDocument]
     wanted: Wanted
     fields: Sequence[str] | None
+    priority: int
     asked: Asked
 
     @classmethod
@@ -35,6 +36,7 @@ class Question:
         *,
         wanted: Wanted,
         fields: Sequence[str] | None,
+        priority: int,
         instruction: str | None,
         deadline: float | None,
     ) -> "Question":
@@ -47,12 +49,19 @@ class Question:
             objects=_objects(items, fields),
             deadline=deadline,
         )
-        return cls(query, items, wanted, fields, asked)
+        return cls(query, items, wanted, fields, priority, asked)
 
     def call(self, documents: Sequence[Document]) -> Call:
         """The same, for another ranker to answer in what time is left: an instruction is the vendor's, and stays."""
-        wanted = self.wanted
-        return Call(self.query, documents, wanted.top_k, wanted.threshold, self.fields, deadline=self.asked.deadline)
+        return Call(
+            self.query,
+            documents,
+            self.wanted.top_k,
+            self.wanted.threshold,
+            self.fields,
+            deadline=self.asked.deadline,
+            priority=self.priority,
+        )
 
     def ranking(self, outcome: Outcome, seconds: float) -> Ranking:
         """The hits that are wanted: by score, then those that came too late, then those that nobody reads."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.arguments import Wanted, check_query, deadline_of
+from crossrank.arguments import ThresholdOn, Wanted, check_priority, check_query, deadline_of
 from crossrank.awaiting import in_thread
 from crossrank.documents import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
@@ -24,7 +24,7 @@ from crossrank.remote.budget import Budget
 from crossrank.remote.costs import NANO, Price
 from crossrank.remote.limits import Limits
 from crossrank.remote.loop import CLOSED, all_or_error
-from crossrank.remote.options import RemoteOptions, check_instruction
+from crossrank.remote.options import RemoteOptions, check_instruction, check_wanted
 from crossrank.remote.questions import Question, by_query, scores_of
 from crossrank.remote.retry import Retry
 from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
@@ -112,9 +112,11 @@ class RemoteReranker(Keeps):
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
+        priority: int = 0,
     ) -> Ranking:
         """The documents in order of relevance to the query; all are scored, so all are billed, whatever `top_k` is.
 
@@ -123,9 +125,11 @@ class RemoteReranker(Keeps):
             documents: strings, mappings, or objects with a text.
             top_k: at most this many hits; all by default.
             threshold: only hits with at least this score.
+            threshold_on: "score"; there is no calibration of a vendor's scores, so "probability" is refused.
             fields: of mappings, the fields the model reads, in this order.
             instruction: in place of the one given to the constructor.
             deadline_s: seconds until it returns; documents without a score by then follow in input order.
+            priority: for the fallback, which is given it. A vendor is not told; calls go out in the order they come.
 
         Raises:
             UsageError, ArgumentTypeError: a value or type that cannot be taken; items are named by their index.
@@ -133,7 +137,8 @@ class RemoteReranker(Keeps):
             DeadlineError: the deadline passed before there was any score.
             BudgetError: this would cost more than what is left of `cost_max_usd`; nothing is sent.
         """
-        question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        wanted = check_wanted(top_k, threshold, threshold_on)
+        question = self._question(query, documents, wanted, fields, instruction, deadline_s, priority)
         try:
             with Watch(self._model, "rank", len(question.items)) as watch:
                 return self._worker.opened()[0].run(self._ranked(question, watch))
@@ -149,12 +154,15 @@ class RemoteReranker(Keeps):
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         instruction: str | None = None,
         deadline_s: float | None = None,
+        priority: int = 0,
     ) -> Ranking:
         """As `rank`, awaitable; cancelling it ends the call to the vendor."""
-        question = self._question(query, documents, top_k, threshold, fields, instruction, deadline_s)
+        wanted = check_wanted(top_k, threshold, threshold_on)
+        question = self._question(query, documents, wanted, fields, instruction, deadline_s, priority)
         return await self._answered("rank", question, documents)
 
     def rank_many(
@@ -164,11 +172,12 @@ class RemoteReranker(Keeps):
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
         show_progress_bar: bool | None = None,
     ) -> Iterator[Ranking]:
         """A ranking a query, in order, several under way at a time; both iterables may be streams."""
-        todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
+        todo = self._todo(queries, documents_per_query, check_wanted(top_k, threshold, threshold_on), fields)
         bar = ranking_bar(queries, shown=show_progress_bar)
         return in_order(todo, self._worker.opened()[0].start, self._options.concurrency, bar)
 
@@ -179,10 +188,11 @@ class RemoteReranker(Keeps):
         *,
         top_k: int | None = None,
         threshold: float | None = None,
+        threshold_on: ThresholdOn = "score",
         fields: Sequence[str] | None = None,
     ) -> AsyncIterator[Ranking]:
         """As `rank_many`, an asynchronous iterator."""
-        todo = self._todo(queries, documents_per_query, top_k, threshold, fields)
+        todo = self._todo(queries, documents_per_query, check_wanted(top_k, threshold, threshold_on), fields)
         return in_order_async(todo, self._worker.opened()[0].start, self._options.concurrency)
 
     def score(self, pairs: Iterable[tuple[str, Document]], *, raw: bool = False) -> NDArray[np.float32]:
@@ -265,24 +275,26 @@ class RemoteReranker(Keeps):
         self,
         query: str,
         documents: Sequence[Document],
-        top_k: int | None,
-        threshold: float | None,
+        wanted: Wanted,
         fields: Sequence[str] | None,
-        instruction: str | None,
-        deadline_s: float | None,
+        instruction: str | None = None,
+        deadline_s: float | None = None,
+        priority: int = 0,
     ) -> Question:
         """The question, checked in the caller's own thread before anything is sent."""
         deadline = deadline_of(deadline_s)
-        wanted = Wanted.of(top_k, threshold)
         check_query(query)
-        return Question.of(
+        question = Question.of(
             query,
             as_documents(documents, fields),
             wanted=wanted,
             fields=fields,
+            priority=check_priority(priority),
             instruction=check_instruction(instruction) or self._options.instruction,
             deadline=deadline,
         )
+        question.call(documents).check_fits(self._options.fallback)
+        return question
 
     async def _answered(self, call: str, question: Question, documents: Sequence[Document]) -> Ranking:
         """The vendor's ranking, or that of the fallback."""
@@ -319,17 +331,15 @@ class RemoteReranker(Keeps):
         self,
         queries: Iterable[str],
         documents_per_query: Iterable[Sequence[Document]],
-        top_k: int | None,
-        threshold: float | None,
+        wanted: Wanted,
         fields: Sequence[str] | None,
     ) -> Iterator[Work]:
         """The work of many rankings, its arguments checked."""
-        Wanted.of(top_k, threshold)
         check_fields(fields)
         self._worker.opened()
 
         async def ranked(query: str, documents: Sequence[Document]) -> Ranking:
-            question = self._question(query, documents, top_k, threshold, fields, None, None)
+            question = self._question(query, documents, wanted, fields)
             return await self._answered("rank_many", question, documents)
 
         return works(queries, documents_per_query, ranked)

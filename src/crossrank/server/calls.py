@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from crossrank.errors import UsageError
+from crossrank.observe.events import STAGES
 from crossrank.server.explaining import Explainer, cost
 from crossrank.server.guard import Guard, Room, check_model
 from crossrank.server.http import GoneError, Receive, Request, Response, gone, read_body
@@ -32,13 +33,7 @@ T = TypeVar("T")
 log = logging.getLogger("crossrank.server")
 GRACE_S = 1.0  # past its deadline, what a ranker gets to say so itself
 PRIORITY_MAX = 999
-STAGES = ("queue", "tokenize", "run", "total")
-TEI_HEADERS = {
-    "total": b"x-total-time",
-    "tokenize": b"x-tokenization-time",
-    "queue": b"x-queue-time",
-    "run": b"x-inference-time",
-}
+TIMINGS = (*STAGES, "total")
 Trace = Callable[[Request], AbstractContextManager[object]]  # what a call's spans belong to
 
 
@@ -180,10 +175,10 @@ class Calls:
             **more,
         )
         late = time.monotonic() - started >= left_s
-        raw = call.raw_scores or asked.dialect.name == "nvidia"
+        raw = call.raw_scores or asked.dialect.logits
         items = [_scored_item(hit, raw=raw, late=late, uncut=uncut) for hit in ranking]
         found = Answer(tuple(items[: call.top_n]), tokens=ranking.usage.get("tokens", 0))
-        return found, {stage: ranking.timings[stage] for stage in STAGES if stage in ranking.timings}
+        return found, {stage: ranking.timings[stage] for stage in TIMINGS if stage in ranking.timings}
 
 
 async def _scored(opened: Opened, asked: Asked) -> Answer:
@@ -229,12 +224,13 @@ def _item(item: Item, documents: Sequence[Any]) -> Item:
 
 
 def _timing(dialect: Dialect, timings: dict[str, float], answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
-    """Server-Timing, in milliseconds; and TEI's own headers for its clients."""
+    """Server-Timing, in milliseconds; and the headers of the dialect's own."""
     said = ", ".join(f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in timings.items())
     found = [(b"server-timing", said.encode())] if said else []
-    if dialect.name == "tei":
-        found += [(TEI_HEADERS[stage], b"%d" % round(1000 * seconds)) for stage, seconds in timings.items()]
-        found.append((b"x-compute-tokens", b"%d" % (answer.tokens or 0)))
+    own = dialect.timing_headers
+    found += [(own[stage].encode(), b"%d" % round(1000 * timings[stage])) for stage in timings if stage in own]
+    if dialect.tokens_header:
+        found.append((dialect.tokens_header.encode(), b"%d" % (answer.tokens or 0)))
     return tuple(found)
 
 

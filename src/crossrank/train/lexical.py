@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.evaluate.retrieve import Bm25
+from crossrank.evaluate.bm25 import Bm25
 
 
 class Lexical:

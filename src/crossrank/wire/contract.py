@@ -114,6 +114,8 @@ class Dialect:
         model_required: whether a call without a model is refused.
         logits: whether scores are raw, asked for or not.
         ranked: whether results come best first; else in the order of the documents.
+        timing_headers: by stage (queue, tokenize, run, total), the header of an answer that has its milliseconds.
+        tokens_header: the one that has the tokens that were read; "" where there is none.
         call_shape: the type that a call's body is read as, which describes it to people and programs.
         answer_shape: that of an answer's body.
     """
@@ -133,5 +135,7 @@ class Dialect:
     model_required: bool = False
     logits: bool = False
     ranked: bool = True
+    timing_headers: Mapping[str, str] = field(default_factory=dict)
+    tokens_header: str = ""
     call_shape: Any = None
     answer_shape: Any = None

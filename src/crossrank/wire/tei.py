@@ -78,6 +78,13 @@ TEI = Dialect(
     calls=frozenset({"return_documents", "truncate", "raw_scores"}),
     answers=frozenset({"documents"}),
     failures=frozenset({"code"}),
+    timing_headers={
+        "total": "x-total-time",
+        "tokenize": "x-tokenization-time",
+        "queue": "x-queue-time",
+        "run": "x-inference-time",
+    },
+    tokens_header="x-compute-tokens",
     call_shape=_Call,
     answer_shape=list[_Result],
 )
