@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from crossrank.documents import check_fields, text_of
 from crossrank.errors import DocumentError, InputFileError
+from crossrank.evaluate.files import SEPARATORS, separator_of
 
 FORMATS = ("txt", "jsonl", "json", "csv")
 SUFFIXES = {".ndjson": "jsonl", ".tsv": "csv"}  # other endings of the same formats
@@ -23,7 +24,6 @@ BYTES_MAX = 512_000_000  # a file is read whole, and takes some times its size; 
 CELL_MAX = 2**31 - 1  # characters of a CSV cell; the csv module's own limit is 128 Ki
 PREVIEW = 60
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how spreadsheets save "Unicode text"
-SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}  # between cells; the last where numbers have commas
 
 Numbered = Iterator[tuple[int, Any]]  # line numbers with documents
 
@@ -169,7 +169,7 @@ def _json(text: str, name: str) -> Numbered:
 
 def _csv(text: str, name: str) -> Numbered:
     csv.field_size_limit(CELL_MAX)
-    separator = _separator(text)
+    separator = separator_of(text.lstrip("\n").partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     columns: list[str] = []
     start = 1
@@ -189,13 +189,6 @@ def _csv(text: str, name: str) -> Numbered:
             start = reader.line_num + 1
     except csv.Error as exc:
         raise InputFileError(f"{name}, line {start}: broken CSV ({exc}).") from None
-
-
-def _separator(text: str) -> str:
-    """What cuts the first line into several cells: a comma where that does, else a tab or a semicolon."""
-    first = text.lstrip("\n").partition("\n")[0]
-    cut = (separator for separator in SEPARATORS if len(next(csv.reader([first], delimiter=separator), ())) > 1)
-    return next(cut, ",")
 
 
 PARSERS: Mapping[str, Callable[[str, str], Numbered]] = {"txt": _txt, "jsonl": _jsonl, "json": _json, "csv": _csv}
