@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
-PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+QUIET  := $(shell [ -t 2 ] || echo --quiet)  # on a terminal pip shows what it is at
+PIP    := $(PY) -m pip --disable-pip-version-check install $(QUIET) --constraint constraints.txt
 DATA   ?= ../shared/data
 NATIVE := $(shell find native -type f)
 SDKS   := .venv-cohere5/made.txt .venv-current/made.txt  # the vendors' clients, which the server's tests run
@@ -77,14 +78,16 @@ system-scale:
 	@scripts/system_packages.sh $(PYTHON) scale
 
 $(VENV)/base.stamp: constraints.txt | system
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) pip
-	$(PIP) --group build
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing what builds crossrank ..."
+	@$(PIP) pip
+	@$(PIP) --group build
 	@touch $@
 
 $(VENV)/run.stamp: $(VENV)/base.stamp pyproject.toml $(NATIVE)
-	@echo "Installing crossrank (compiles its C++ engine) ..."
-	$(PIP) --no-build-isolation --editable .
+	@echo "Installing crossrank (compiles its C++ engine: half a minute or more) ..."
+	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp | system-tests

@@ -180,13 +180,14 @@ LINES = '{"query": "q", "document": "d", "label": 1}\n\n{"query": "q", "text": {
 
 
 def test_labels_are_read_from_every_format(tmp_path: Path) -> None:
-    """The same from JSON lines, CSV, TSV, and gzipped."""
+    """The same from JSON lines, CSV (of a spreadsheet too), TSV, and gzipped."""
     (tmp_path / "a.jsonl").write_text(LINES)
     (tmp_path / "a.csv").write_text('query,document,label\nq,d,1\n"q","e",FALSE\n')
     (tmp_path / "a.tsv").write_text("label\tquery\ttext\n1.0\tq\td\n0\tq\te\n")
+    (tmp_path / "b.csv").write_bytes(b'\xef\xbb\xbfquery;document;label\r\nq;d;1\r\n"q";e;0\r\n')
     with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
         file.write(LINES)
-    for name in ("a.jsonl", "a.csv", "a.tsv", "a.jsonl.gz"):
+    for name in ("a.jsonl", "a.csv", "b.csv", "a.tsv", "a.jsonl.gz"):
         labels = read_labels(tmp_path / name)
         assert (list(labels.pairs), labels.grades.tolist()) == ([("q", "d"), ("q", "e")], [1.0, 0.0]), name
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crossrank.cli.documents import FORMATS, read_documents
+from crossrank.cli.documents import BYTES_MAX, FORMATS, read_documents
 from crossrank.cli.main import cli, run
 from crossrank.cli.printable import printable
 from crossrank.errors import CrossrankError, DocumentError, InputFileError
@@ -42,6 +42,41 @@ def test_csv_rows_are_objects_that_know_where_they_start(tmp_path: Path) -> None
         (2, {"id": "1", "text": 'a, "b"\nc'}),
         (5, {"id": "2", "text": "d"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b'\xef\xbb\xbfid;"text; long"\r\n1;"a, b;\r\nc"\r\n'),
+        ("a.csv", b'\nid\t"text; long"\n1\t"a, b;\nc"\n'),
+        ("a.TSV", b'id\t"text; long"\n1\t"a, b;\nc"\n'),
+    ],
+)
+def test_csv_with_semicolons_or_tabs(tmp_path: Path, name: str, content: bytes) -> None:
+    """Spreadsheets write semicolons where commas stand in numbers; the first line tells, in which commas come first."""
+    [line] = read_documents(write(tmp_path, name, content), fields=["text; long"])
+    assert line.document == {"id": "1", "text; long": "a, b;\nc"}
+
+
+@pytest.mark.parametrize("first", ["text,a;b", "text", "text,a\tb"])
+def test_commas_come_first(tmp_path: Path, first: str) -> None:
+    """Where the first line has commas between cells, or one cell, nothing else separates."""
+    row = "1,2" if first.startswith("text,") else "1;2"
+    [line] = read_documents(write(tmp_path, "a.csv", f"{first}\n{row}\n"), fields=["text"])
+    assert len(line.document) == len(row.split(","))
+
+
+def test_a_file_that_memory_could_not_hold_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file above the limit is refused by its size, standard input by what came of it; both say what to do."""
+    large = tmp_path / "a.csv"
+    with large.open("wb") as file:
+        file.truncate(BYTES_MAX + 1)  # sparse: takes no disk
+    with pytest.raises(InputFileError, match=r"512,000,001 bytes.*Split it"):
+        read_documents(str(large))
+    monkeypatch.setattr("crossrank.cli.documents.BYTES_MAX", 3)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"abcd")))
+    with pytest.raises(InputFileError, match="standard input has more than 3 bytes"):
+        read_documents("-")
 
 
 def test_json_is_a_list_of_strings_and_objects(tmp_path: Path) -> None:
@@ -110,6 +145,8 @@ MISTAKES = [
     ("a.csv", "text\n", "holds no documents"),
     ("a.txt", b"a\nb\xe9c\n", "line 2: byte 0xe9 is not UTF-8"),
     ("a.txt", b"\xef\xbb\xbfa\n\n\xff\n", "line 3: byte 0xff is not UTF-8"),
+    ("a.csv", "a;b\n1;2;3\n", "2 columns. Quote cells that hold semicolons"),
+    ("a.csv", "id\ttext\n".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 OLD > NEW."),
     ("a.txt", "", "holds no documents"),
     ("a.txt", " \n\t\r\n", "holds no documents"),
     ("a.json", "[]", "holds no documents"),

@@ -152,6 +152,7 @@ def test_without_a_run_the_choice_is_told(notes: Path, evaluated: Run) -> None:
         ([], "Give a folder DATA, or all of --queries, --corpus and --qrels"),
         (["--queries", "notes/queries.jsonl"], "or all of --queries, --corpus and --qrels"),
         (["nothing"], "nothing is no folder"),
+        (["notes/queries.jsonl"], "docs/howto/evaluate.md makes one from a table"),
         (["notes", "--split", "dev"], "splits there: test. Choose one with --split"),
         (["notes", "--run", "nothing.trec"], "nothing.trec cannot be read"),
         (["notes", "--run", "notes/runs/search.trec", "--bm25"], "exclude each other"),

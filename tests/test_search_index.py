@@ -143,6 +143,21 @@ def test_folders_that_are_no_index(tmp_path: Path) -> None:
         Bm25Index.build(tmp_path / "wordless", ["...", ""])
 
 
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in a file, a disk that is full: the message names the folder and how another is given."""
+    (tmp_path / "file").touch()
+    told = r"The index .* cannot be written: .*--index, or CROSSRANK_CACHE"
+    with pytest.raises(errors.IndexFolderError, match=told):
+        Bm25Index.build(tmp_path / "file" / "index", TEXTS)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("crossrank.retrieve.build.write_segment", full)
+    with pytest.raises(errors.IndexFolderError, match=told):
+        Bm25Index.build(tmp_path / "index", TEXTS)
+
+
 def test_what_lies_beside_segments_is_not_tidied_away(tmp_path: Path) -> None:
     """A folder of that name makes no index of somebody's project, and in an index only generations are removed."""
     (project := tmp_path / "film" / "segments").mkdir(parents=True)

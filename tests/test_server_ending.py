@@ -261,9 +261,10 @@ def test_what_a_server_cannot_do_is_said_before_it_serves(folder: Path) -> None:
     """Exit code 2 and a sentence: a port that is taken, a host open to all, an unknown setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for arguments, says in (
-            (["--port", str(taken.getsockname()[1])], "cannot be listened on"),
+            (["--port", str(taken.getsockname()[1])], "already in use. Give another --host or --port"),
             (["--host", "0.0.0.0"], "CROSSRANK_API_KEY"),
             (["--port", "-1"], "must be at least 0"),
+            (["--port", "80000"], "must be at most 65,535"),
             (["--api-key-file", str(folder / "none")], "cannot be read"),
             (["--port", "0", "--model", str(folder)], "config.json"),
             (["--port", "0", "--ssl-certfile", str(folder / "none")], "cannot be used: No such file"),

@@ -1,22 +1,29 @@
 """Documents from files: .txt (a line each), .jsonl, .json, .csv, or standard input. It knows no models or rankings."""
 
+import codecs
 import csv
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from crossrank.documents import check_fields, text_of
 from crossrank.errors import DocumentError, InputFileError
+from crossrank.evaluate.files import SEPARATORS, separator_of
 
 FORMATS = ("txt", "jsonl", "json", "csv")
+SUFFIXES = {".ndjson": "jsonl", ".tsv": "csv"}  # other endings of the same formats
 STDIN = "-"
+BYTES_MAX = 512_000_000  # a file is read whole, and takes some times its size; no larger one fills the memory unasked
 CELL_MAX = 2**31 - 1  # characters of a CSV cell; the csv module's own limit is 128 Ki
 PREVIEW = 60
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how spreadsheets save "Unicode text"
 
 Numbered = Iterator[tuple[int, Any]]  # line numbers with documents
 
@@ -69,20 +76,23 @@ def read_text(source: str) -> str:
 
 def _format_of(source: str) -> str:
     suffix = Path(source).suffix.lower()
-    kind = {".ndjson": "jsonl"}.get(suffix, suffix.lstrip("."))
+    kind = SUFFIXES.get(suffix, suffix.lstrip("."))
     if kind in FORMATS:
         return kind
     if source == STDIN or not Path(source).is_file():
         return "txt"  # a pipe; and of what cannot be opened, opening it will tell
     raise InputFileError(
         f"{source}: {suffix or 'a name without an ending'} does not tell the format. "
-        f"Name the file .txt, .jsonl, .json or .csv, or give --format ({', '.join(FORMATS)})."
+        f"Name the file .txt, .jsonl, .json, .csv or .tsv, or give --format ({', '.join(FORMATS)})."
     )
 
 
 def _bytes(source: str) -> bytes:
+    name = "standard input" if source == STDIN else source
     try:
-        return _stdin() if source == STDIN else Path(source).read_bytes()
+        with _stdin() if source == STDIN else Path(source).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size if source != STDIN else 0
+            content = b"" if size > BYTES_MAX else file.read(BYTES_MAX + 1)
     except FileNotFoundError:
         raise InputFileError(f"{source}: no such file. Give a file of documents, or - for standard input.") from None
     except IsADirectoryError:
@@ -91,15 +101,21 @@ def _bytes(source: str) -> bytes:
         raise
     except OSError as exc:
         raise InputFileError(f"{source} cannot be read: {exc.strerror or exc}.") from exc
+    if max(size, len(content)) > BYTES_MAX:
+        raise InputFileError(
+            f"{name} has {f'{size:,}' if size else f'more than {BYTES_MAX:,}'} bytes; it would be read whole, and may "
+            f"have {BYTES_MAX:,}. Split it (split -C 500MB FILE), or rank candidates from it: crossrank rank --queries."
+        )
+    return content
 
 
-def _stdin() -> bytes:
+def _stdin() -> AbstractContextManager[BinaryIO]:
     if sys.stdin is None:
         raise InputFileError("standard input is closed; give a file of documents.")
     if sys.stdin.isatty():
         sys.stderr.write("Reading documents from the terminal, one a line; end with Ctrl-D, give up with Ctrl-C.\n")
         sys.stderr.flush()
-    return sys.stdin.buffer.read()
+    return nullcontext(sys.stdin.buffer)
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -108,9 +124,10 @@ def _decode(content: bytes, name: str) -> str:
     except UnicodeDecodeError as exc:
         at = exc.start + (len(content) - len(exc.object))  # the decoder was given what follows a byte order mark
         line = content[:at].count(b"\n") + 1
+        encoding, more = ("UTF-16", "") if content.startswith(UTF16) else ("LATIN1", " (with its real encoding)")
         raise InputFileError(
             f"{name}, line {line}: byte 0x{content[at]:02x} is not UTF-8. "
-            "Convert the file: iconv -f LATIN1 -t UTF-8 OLD > NEW (with its real encoding)."
+            f"Convert the file: iconv -f {encoding} -t UTF-8 OLD > NEW{more}."
         ) from None
 
 
@@ -152,7 +169,8 @@ def _json(text: str, name: str) -> Numbered:
 
 def _csv(text: str, name: str) -> Numbered:
     csv.field_size_limit(CELL_MAX)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    separator = separator_of(text.lstrip("\n").partition("\n")[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     columns: list[str] = []
     start = 1
     try:
@@ -164,7 +182,7 @@ def _csv(text: str, name: str) -> Numbered:
             elif row and len(row) != len(columns):
                 raise InputFileError(
                     f"{name}, line {start}: {len(row)} cells, but the first line names {len(columns)} columns. "
-                    "Quote cells that hold commas."
+                    f"Quote cells that hold {SEPARATORS[separator]}."
                 )
             elif row:
                 yield start, dict(zip(columns, row, strict=True))

@@ -13,7 +13,7 @@ from crossrank.arguments import ThresholdOn, check_query
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bulk_options import Files, bulk_options
-from crossrank.cli.documents import FORMATS, Line, read_documents
+from crossrank.cli.documents import FORMATS, STDIN, Line, read_documents
 from crossrank.cli.kinds import names
 from crossrank.cli.progress import waiting
 from crossrank.cli.sharing import sharing_options
@@ -232,7 +232,8 @@ def _read(
         raise click.UsageError("--format trec is the output of many queries, with --queries.")
     check_query(query, "QUERY")
     try:
-        return query, read_documents(file, file_format, fields)
+        with nullcontext() if file == STDIN else waiting(f"Reading {Path(file).name}"):
+            return query, read_documents(file, file_format, fields)
     except InputFileError as exc:
         if Path(query).is_file() and not Path(file).exists():
             raise InputFileError(f"{exc} The order is QUERY FILE; {query} is a file.") from None

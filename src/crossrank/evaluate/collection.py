@@ -59,7 +59,10 @@ def read_collection(
         InputFileError: a file is missing, broken, empty, or the qrels name queries or documents that nothing else does.
     """
     if folder is not None and not folder.is_dir():
-        raise InputFileError(f"{folder} is no folder. Give one in BEIR layout: corpus.jsonl, queries.jsonl, qrels/.")
+        more = " docs/howto/evaluate.md makes one from a table of labels." if folder.is_file() else ""
+        raise InputFileError(
+            f"{folder} is no folder. Give one in BEIR layout: corpus.jsonl, queries.jsonl, qrels/.{more}"
+        )
     if folder is None and (queries is None or corpus is None or qrels is None):
         raise InputFileError("Without a folder, three files are needed: queries, corpus and qrels.")
     queries_file = queries or existing(folder, "queries")

@@ -1,10 +1,18 @@
 """Text files of a collection, plain or gzipped, read line by line. It knows files; not what their lines mean."""
 
+import csv
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
 from crossrank.errors import InputFileError
+
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}  # between cells; the last where numbers have commas
+
+
+def separator_of(first_line: str) -> str:
+    """What cuts a table's first line into the most cells; a comma where another does no better."""
+    return max(SEPARATORS, key=lambda one: len(next(csv.reader([first_line], delimiter=one), ())))
 
 
 def existing(folder: Path | None, name: str) -> Path:

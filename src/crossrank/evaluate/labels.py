@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ from numpy.typing import NDArray
 
 from crossrank.documents import text_of
 from crossrank.errors import ArgumentTypeError, DocumentError, InputFileError, UsageError
-from crossrank.evaluate.files import numbered_lines
+from crossrank.evaluate.files import numbered_lines, separator_of
 from crossrank.evaluate.precision import Probe
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
 WORDS = {"true": 1.0, "false": 0.0}
 CELL_MAX = 2**31 - 1  # characters of a CSV cell; the csv module's own limit is 128 Ki
 SHAPE = "each has a query, a document (or text) and a label: 1 for relevant, 0 for not, or a grade"
@@ -73,8 +73,8 @@ def read_labels(file: Path) -> Labels:
         InputFileError: the file cannot be read, or a line is no labelled pair; the message names it.
     """
     suffix = Path(file.stem).suffix if file.suffix == ".gz" else file.suffix
-    if suffix in SEPARATORS:
-        entries = _rows(file, SEPARATORS[suffix])
+    if suffix in (".csv", ".tsv"):
+        entries = _rows(file)
     elif suffix in (".jsonl", ".ndjson"):
         entries = _objects(file)
     else:
@@ -112,9 +112,11 @@ def _objects(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield number, entry
 
 
-def _rows(file: Path, separator: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     csv.field_size_limit(CELL_MAX)
-    reader = csv.DictReader((line for _, line in numbered_lines(file)), delimiter=separator, strict=True)
+    lines = (line for _, line in numbered_lines(file))
+    first = next(lines, "")
+    reader = csv.DictReader(chain([first], lines), delimiter=separator_of(first), strict=True)
     try:
         for row in reader:
             yield reader.line_num, {name: cell for name, cell in row.items() if name and cell is not None}

@@ -50,10 +50,19 @@ def build(
     """
     _check_ours(folder)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the corpus will lie in it
-        (folder / SEGMENTS).mkdir(exist_ok=True)
+        _build(folder, passages, stamp, progress)
+    except IndexFolderError:  # NOTE: is an OSError too
+        raise
     except OSError as exc:
-        raise IndexFolderError(f"{folder} cannot be made: {exc.strerror or exc}. Give another folder.") from exc
+        raise IndexFolderError(
+            f"The index {folder} cannot be written: {exc.strerror or exc}. Give another folder (--index, or "
+            "CROSSRANK_CACHE for all that is kept), or make room; what was finished is gone on from."
+        ) from exc
+
+
+def _build(folder: Path, passages: Iterable[Passage], stamp: Mapping[str, Any], progress: Progress | None) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the corpus will lie in it
+    (folder / SEGMENTS).mkdir(exist_ok=True)
     with _alone(folder):
         digests, kept = [], iter(passages)
         while portion := list(islice(kept, PORTION)):

@@ -28,7 +28,8 @@ def listen(settings: Settings, environ: Mapping[str, str]) -> socket.socket:
         return _bound(settings)
     except OSError as exc:
         where = settings.uds or f"{settings.host}:{settings.port}"
-        raise UsageError(f"{where} cannot be listened on: {exc.strerror or exc}") from None
+        other = "--uds" if settings.uds else "--host or --port (0 takes a free one)"
+        raise UsageError(f"{where} cannot be listened on: {exc.strerror or exc}. Give another {other}.") from None
 
 
 def check_open(settings: Settings, environ: Mapping[str, str]) -> None:

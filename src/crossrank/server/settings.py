@@ -4,6 +4,7 @@ Every setting is one field below; the flags of `crossrank serve`, its help and t
 these. It knows names, types and ranges; not what a setting does.
 """
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -21,9 +22,16 @@ YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 def _setting(
-    group: str, kind: Kind, default: Any, meaning: str, *, least: float = 0, choices: tuple[Any, ...] = ()
+    group: str,
+    kind: Kind,
+    default: Any,
+    meaning: str,
+    *,
+    least: float = 0,
+    most: float = math.inf,
+    choices: tuple[Any, ...] = (),
 ) -> Any:
-    known = {"group": group, "kind": kind, "meaning": meaning, "least": least, "choices": choices}
+    known = {"group": group, "kind": kind, "meaning": meaning, "least": least, "most": most, "choices": choices}
     return field(default=default, metadata=known)
 
 
@@ -79,7 +87,7 @@ class Settings:
     )
 
     host: str = _setting("Listening", "text", "127.0.0.1", "Address to listen on. Beyond loopback a key is needed.")
-    port: int = _setting("Listening", "count", 8000, "Port to listen on; 0 takes a free one.")
+    port: int = _setting("Listening", "count", 8000, "Port to listen on; 0 takes a free one.", most=65_535)
     uds: str | None = _setting("Listening", "text", None, "Path of a Unix socket to listen on instead.")
     workers: int = _setting(
         "Listening", "count", 1, "Processes that share the port and the packed model file.", least=1
@@ -227,7 +235,7 @@ def _parsed(file: str | Path) -> dict[str, Any]:
 
 def _checked(item: "Field[Any]", value: Any, source: str) -> Any:
     """The value in the setting's type."""
-    kind, choices, least = (item.metadata[name] for name in ("kind", "choices", "least"))
+    kind, choices, least, most = (item.metadata[name] for name in ("kind", "choices", "least", "most"))
     readers = {"text": _text, "count": _count, "copies": _copies, "seconds": _seconds, "flag": _flag, "list": _list}
     read = readers[kind](value)
     if read is None:
@@ -238,6 +246,8 @@ def _checked(item: "Field[Any]", value: Any, source: str) -> Any:
         raise UsageError(f"{source} is {value!r}; it can be {', '.join(map(str, choices))}")
     if kind in ("count", "copies", "seconds") and read != "auto" and read < least:
         raise UsageError(f"{source} is {value!r}; it must be at least {least:g}")
+    if kind == "count" and read > most:
+        raise UsageError(f"{source} is {value!r}; it must be at most {most:,}")
     return read
 
 
