@@ -1,6 +1,7 @@
 """Shared by all tests: no network but loopback, tiny checkpoints made once, Hypothesis profiles."""
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from hypothesis import settings
 
 from crossrank import Reranker, _native
 from crossrank.testing import tiny_checkpoint
+
+# Whatever a shell starts in the background ignores Ctrl-C, and so do all its children: those of tests are to be interrupted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert")
 ENGINES = [(isa, precision) for isa in _native.isas() for precision in _native.precisions(isa)]  # all that this CPU has
