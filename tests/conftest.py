@@ -12,7 +12,7 @@ from hypothesis import settings
 from crossrank import Reranker, _native
 from crossrank.testing import tiny_checkpoint
 
-# Whatever a shell starts in the background ignores Ctrl-C, and so do all its children: those of tests are to be interrupted.
+# What a shell starts in the background ignores Ctrl-C, and so do its children: those of tests are to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert")
