@@ -52,7 +52,11 @@ class Replica:
         set_up(settings.log_level)
         self._app = build(settings, partial(open_ranker, settings), os.environ)
         if not settings.lazy:
-            await _open_first(self._app)
+            try:
+                await _open_first(self._app)
+            except BaseException:
+                await self._app.close()
+                raise
         self._publishing = asyncio.create_task(_publish(self._app))
 
     def __serve_build_asgi_app__(self) -> "App":

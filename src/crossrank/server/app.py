@@ -82,13 +82,17 @@ class App:
                     self._warming = asyncio.create_task(self._warm())
                 await send({"type": "lifespan.startup.complete"})
             else:
-                if self._warming is not None:
-                    self._warming.cancel()
-                await self.models.close()
-                for end in self._ends:
-                    end()
+                await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def close(self) -> None:
+        """Free the models, and end what listens to them."""
+        if self._warming is not None:
+            self._warming.cancel()
+        await self.models.close()
+        for end in self._ends:
+            end()
 
     async def _warm(self) -> None:
         """Open the first model; if it cannot be opened, there is nothing to serve."""
