@@ -165,21 +165,30 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, file: Path) -> None:
     """Make the table where there is none; a file of an older version starts anew."""
-    (mark,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute("BEGIN")  # what is read is of one moment: another process may just be making the file
+    mark, version = _marks(connection)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
     if mark == APPLICATION_ID and version > VERSION:
         raise UsageError(f"cache: {str(file)!r} was made by a newer crossrank (layout {version}); name another file")
-    if mark != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+    if mark != APPLICATION_ID and tables:
         raise UsageError(f"cache: {str(file)!r} is a SQLite file of something else; name another")
     if (mark, version) != (APPLICATION_ID, VERSION):
         _patiently(connection, "PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
-        if mark == APPLICATION_ID:
+        if _marks(connection) == (APPLICATION_ID, version):  # else it was made anew meanwhile
             connection.execute("DROP TABLE IF EXISTS scores")
         for statement in SCHEMA:
             connection.execute(statement)
         connection.execute("COMMIT")
     connection.execute("PRAGMA synchronous = NORMAL")  # after a power cut the last scores may be gone; nothing else
+
+
+def _marks(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Whose file it is, and the version of its layout; zeros for one that is just being made."""
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return mark, version
 
 
 def _patiently(connection: sqlite3.Connection, statement: str) -> None:
