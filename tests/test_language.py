@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,11 @@ FOREIGN = {
     "ja": "猫は屋根の上に座って、犬が庭で寝ている間に鳥を見ています。とても静かな午後でした。",
     "ru": "Кошка сидит на крыше и смотрит на птиц, пока собака спит в саду и видит сны о зиме.",
 }
+SHORT_ENGLISH = [
+    "Berlin has a population of 3,520,031 registered inhabitants.",
+    "Marie Curie and Pierre Curie discovered the element radium.",
+    "Mount Kilimanjaro, the highest peak of Tanzania, is dormant.",
+]
 installed = pytest.mark.skipif(importlib.util.find_spec("py3langid") is None, reason="py3langid is not installed")
 
 
@@ -41,6 +46,16 @@ def joined() -> None:
 
 def pairs(*texts: str) -> list[Pair]:
     return [Pair("q", text) for text in texts]
+
+
+def opening(opened: list[bool]) -> Callable[[], language.Identify]:
+    """A detector that finds everything English, and notes that it was asked for."""
+
+    def opener() -> language.Identify:
+        opened.append(True)
+        return lambda _: ("en", 1.0)
+
+    return opener
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -90,16 +105,24 @@ def test_it_is_silent_otherwise(caplog: pytest.LogCaptureFixture, texts: list[st
 
 def test_it_sleeps_after_enough_texts_and_opens_no_detector_for_english() -> None:
     """The guard looks at a few texts of each call, then never again."""
-
-    def opener() -> language.Identify:
-        raise AssertionError("bug: the detector was opened")
-
-    guard, calls = LanguageGuard("mine", frozenset({"en"}), opener=opener), 0
+    opened: list[bool] = []
+    guard, calls = LanguageGuard("mine", frozenset({"en"}), opener=opening(opened)), 0
     while guard.awake:
         guard.look(pairs(*[ENGLISH] * 1000))
         calls += 1
+    joined()
     assert calls == language.TEXTS_MAX // language.PER_CALL
-    assert threading.active_count() >= 1
+    assert opened == []
+
+
+@pytest.mark.parametrize("text", SHORT_ENGLISH)
+def test_a_short_english_sentence_full_of_names_opens_no_detector(text: str) -> None:
+    """It takes most of a second to load, which is what a whole command takes without it."""
+    opened: list[bool] = []
+    guard = LanguageGuard("mine", frozenset({"en"}), opener=opening(opened))
+    guard.look(pairs(*[text] * language.PER_CALL))
+    joined()
+    assert opened == []
 
 
 def test_a_detector_that_fails_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,11 +32,14 @@ DOUBTFUL = 3  # texts that are worth the detector
 BYTES_MIN = 40  # shorter texts say too little; where a letter takes more of them, it says more
 LETTERS_MAX = 400
 SURE, LIKELY = 0.9, 0.5  # the detector's probability; the latter where the script alone tells that it is another one
-# Of most English sentences, and of no other language's: what has three of them needs no detector.
-ENGLISH = frozenset(
-    ["the", "and", "of", "with", "this", "that", "are", "from", "which", "by", "to", "have", "you", "it"]
+# Common in English and in no other language written in Latin letters: a sentence that has some needs no detector. "to"
+# and "of" are words elsewhere too, which is why one is not enough; "in", "is", "on" and "was" are so in too many.
+ENGLISH = re.compile(
+    r"\b(?:the|and|of|with|this|that|are|from|which|to|you|it|has|been|were|their|they|his|its|not|what|who|when|where|how"
+    r"|there|would|could|should|about|than|into|after|other|first|between|through|our|your|while|only|such|these|those"
+    r"|because|some|many|two|used|called|known|then)\b"
 )
-WORD = re.compile(r"[a-z]+")
+SHORT, FEW, SOME = 120, 2, 3  # a text of fewer letters is English with two of them, a longer one with three
 
 Identify = Callable[[str], tuple[str, float]]  # a text's ISO 639-1 code, and how likely it is
 
@@ -106,7 +109,7 @@ class LanguageGuard:
 
 
 def _english(text: str) -> bool:
-    return len(ENGLISH.intersection(WORD.findall(text.lower()))) >= DOUBTFUL
+    return len(set(ENGLISH.findall(text.lower()))) >= (FEW if len(text) < SHORT else SOME)
 
 
 def _other_script(text: str) -> bool:
