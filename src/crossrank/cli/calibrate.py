@@ -17,12 +17,12 @@ from crossrank.cli.eval_inputs import Stage
 from crossrank.cli.facts import print_columns, print_facts
 from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
+from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.errors import UsageError
 from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate, library
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram
 from crossrank.evaluate.candidates import candidates_of
-from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.folder import unwritable
 from crossrank.evaluate.labels import Labels, labels_of, read_labels
 from crossrank.evaluate.precision import probes_of

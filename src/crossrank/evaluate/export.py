@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crossrank.evaluate.collection import write_run
+from crossrank.collection import write_run
 from crossrank.evaluate.folder import file_names, unwritable
 from crossrank.evaluate.report import as_markdown, sentences
 from crossrank.evaluate.result import Evaluation, Row, Score
