@@ -8,6 +8,7 @@ import numpy as np
 
 from crossrank.collection.lines import numbered_lines
 from crossrank.errors import InputFileError, NotFiniteError
+from crossrank.writing import write_whole
 
 Run = Mapping[str, list[tuple[str, float]]]  # by query id: (document id, score), best first
 ENDINGS = (".trec", ".trec.gz", ".run", ".run.gz")
@@ -46,13 +47,13 @@ def read_run(file: Path, *, depth: int | None = None) -> dict[str, list[tuple[st
 
 
 def write_run(file: Path, run: Run, tag: str) -> None:
-    """A TREC run of six columns."""
+    """A TREC run of six columns, whole or not at all."""
     lines = (
         f"{query} Q0 {document} {rank} {score!r} {tag}\n"
         for query, found in run.items()
         for rank, (document, score) in enumerate(found, 1)
     )
-    file.write_text("".join(lines), encoding="utf-8")
+    write_whole(file, "".join(lines))
 
 
 def decreasing(scores: Sequence[float | None], name: str, query: str) -> list[float]:
