@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank.cli.group import cli
+from crossrank.collection import Collection
 from crossrank.errors import UsageError
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side
 from crossrank.types import Hit, Ranking
 from test_remote_server import Server

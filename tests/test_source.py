@@ -355,7 +355,7 @@ def test_a_full_disk_is_named(mounted: Path, hub: Hub) -> None:
     machine = Machine(mounted / "home", hub.url)
     failed = machine.open(NAME)
     assert failed["error"] == "HubError"
-    assert "the disk is full" in failed["message"]
+    assert "the disk refuses it (No space left on device)" in failed["message"]
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=8m", mounted], check=True)
     assert "logits" in machine.open(NAME)

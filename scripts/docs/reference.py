@@ -23,7 +23,7 @@ FIRST: Mapping[str, str] = {
     "crossrank.explain": "Explaining",
     "crossrank.observe": "Events",
     "crossrank.evaluate.evaluate": "Evaluating",
-    "crossrank.evaluate.collection": "Collections",
+    "crossrank.collection": "Collections",
 }
 BEFORE = (
     "Reranker",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crossrank.checkpoint.catalogue import CATALOGUE
 from crossrank.errors import HubError, ModelError, ModelNotFoundError, UnsupportedModelError, UsageError
+from crossrank.writing import refused
 
 BUNDLED = "crossrank-mini"
 WANTED = (  # nothing else is fetched: no pickles, no copies of the weights in other formats, no code
@@ -189,8 +190,9 @@ def _is_offline() -> bool:
 
 def _reason(exc: Exception) -> str:
     code = getattr(exc, "errno", None)
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full. Free space, or set HF_HOME to a folder on a larger disk."
+    if refused(exc):
+        said = getattr(exc, "strerror", None) or exc
+        return f"the disk refuses it ({said}). Free space, or set HF_HOME to a folder on a larger disk."
     if code in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT):
         return f"the cache folder cannot be written ({exc}). Set HF_HOME to a folder you can write to."
     first_line = (str(exc).strip() or type(exc).__name__).splitlines()[0]

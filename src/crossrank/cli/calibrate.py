@@ -17,17 +17,17 @@ from crossrank.cli.eval_inputs import Stage
 from crossrank.cli.facts import print_columns, print_facts
 from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
+from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.errors import UsageError
 from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate, library
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram
 from crossrank.evaluate.candidates import candidates_of
-from crossrank.evaluate.collection import read_collection
-from crossrank.evaluate.folder import unwritable
 from crossrank.evaluate.labels import Labels, labels_of, read_labels
 from crossrank.evaluate.precision import probes_of
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
+from crossrank.writing import unwritable
 
 SCHEMA_VERSION = 1
 HEADINGS = ("", "calibration error (ECE)", "Brier score", "log loss")
@@ -117,7 +117,8 @@ def command(
     try:
         write(found.calibration, file)
     except OSError as exc:
-        raise unwritable(file, exc) from exc
+        left = "Nothing is left of it; make room and run the same command again."
+        raise unwritable(file, exc, left=left, remedy="Give a file of yours with --out.") from exc
     if plot is not None:
         write_diagram(found, plot, model=origin.model, labels=labels.name)
     given = name or (file if out else None)

@@ -4,7 +4,7 @@ import click
 
 from crossrank.cli.facts import print_columns
 from crossrank.cli.printable import printable
-from crossrank.evaluate.collection import Collection
+from crossrank.collection import Collection
 from crossrank.evaluate.result import SIGNIFICANT, Speed
 from crossrank.evaluate.side_by_side import Difference, Quality, SideBySide
 

@@ -13,9 +13,9 @@ from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
+from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
-from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.evaluate.export import as_json, write_files
 from crossrank.evaluate.folder import make_folder

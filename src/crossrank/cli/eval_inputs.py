@@ -11,10 +11,10 @@ from typing import Any
 from crossrank import __version__
 from crossrank.checkpoint.source import BUNDLED, WANTED, locate
 from crossrank.cli.progress import waiting
+from crossrank.collection import Collection, Run, read_run
+from crossrank.collection.runs import default_run, run_name
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import DEPTH, FirstStage, from_bm25, from_pool, from_run, has_pools
-from crossrank.evaluate.collection import Collection, Run, read_run
-from crossrank.evaluate.runs import default_run, run_name
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 

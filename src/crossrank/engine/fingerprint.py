@@ -16,6 +16,7 @@ from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.source import ONNX_WANTED, WANTED
 from crossrank.engine.encode import Encoder
 from crossrank.machine import cache_folder, make_private
+from crossrank.writing import write_whole
 
 CUTTING_VERSION = 1  # raised when engine/cut gives other windows, so that shared caches forget the old scores
 DIGEST_BYTES = 32
@@ -76,6 +77,4 @@ def _keep(kept: Path, digest: bytes) -> None:
     others = sorted(kept.parent.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in others[KEPT_MAX - 1 :]:
         file.unlink()
-    part = kept.with_suffix(f".{os.getpid()}")  # whole or not at all
-    part.write_text(digest.hex(), "ascii")
-    part.replace(kept)
+    write_whole(kept, digest.hex())
