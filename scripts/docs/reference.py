@@ -33,7 +33,7 @@ BEFORE = (
     "CrossEncoder",
     "CrossEncoderReranker",
 )  # of `crossrank`, in this order
-PRIVATE = {"crossrank.cascade", "crossrank.compat"}  # what is public there is so in `crossrank`
+PRIVATE = {"crossrank.compat"}  # what is public there is so in `crossrank`
 LINE = 88
 Shown = griffe.Object | griffe.Alias
 

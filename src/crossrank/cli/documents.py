@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from crossrank.collection.lines import SEPARATORS, separator_of
-from crossrank.documents import check_fields, text_of
+from crossrank.documents.texts import check_fields, text_of
 from crossrank.errors import DocumentError, InputFileError
 
 FORMATS = ("txt", "jsonl", "json", "csv")
