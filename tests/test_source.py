@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from crossrank import Reranker
-from crossrank.checkpoint.source import BUNDLED, bundled_folder, locate, suggestion
+from crossrank.checkpoint.catalogue import suggestion
+from crossrank.checkpoint.source import BUNDLED, bundled_folder, locate
 from crossrank.errors import ModelNotFoundError, UnsupportedModelError, UsageError
 from hub import Answer, Hub, Machine
 
