@@ -24,6 +24,7 @@ FIRST: Mapping[str, str] = {
     "crossrank.observe": "Events",
     "crossrank.evaluate.evaluate": "Evaluating",
     "crossrank.collection": "Collections",
+    "crossrank.testing": "Testing your application",
 }
 BEFORE = (
     "Reranker",
