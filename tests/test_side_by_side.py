@@ -176,3 +176,16 @@ def test_recommend_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     code, output = run("--recommend", "--language", "german")
     assert code == 2
     assert "ISO 639-1" in output
+
+
+def test_recommend_has_a_limit_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --latency-ms it is a second, and says so; inf is none, which JSON has as null."""
+    monkeypatch.setenv("CROSSRANK_CACHE", str(tmp_path))
+    asked = ("--recommend", "--documents", "2", "--document-tokens", "8", "--language", "ja", "--structured")
+    code, output = run(*asked)
+    assert code == 0, output
+    assert "within 1,000 ms" in output.splitlines()[0]
+    code, output = run(*asked, "--latency-ms", "inf")
+    assert "however long it takes" in output.splitlines()[0]
+    code, output = run(*asked, "--latency-ms", "inf", "--json")
+    assert json.loads(output[output.index("{") :])["needs"]["latency_ms"] is None
