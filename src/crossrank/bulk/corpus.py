@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Self
 
+from crossrank.collection.texts import entry_of
 from crossrank.errors import InputFileError
-from crossrank.evaluate.collection import entry_of
 
 
 class Corpus:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from crossrank.bulk.corpus import Corpus
+from crossrank.collection import read_run, read_texts
+from crossrank.collection.digest import digest_of
+from crossrank.collection.texts import text_of_entry
 from crossrank.errors import InputFileError
-from crossrank.evaluate.collection import read_run, read_texts, text_of_entry
-from crossrank.evaluate.digest import digest_of
 
 NAMED_MAX = 5  # ids that a message names
 

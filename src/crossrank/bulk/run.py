@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 
 from crossrank.arguments import ThresholdOn
 from crossrank.bulk.job import Job
+from crossrank.collection.runs import decreasing
 from crossrank.errors import UsageError
-from crossrank.evaluate.ranking import decreasing
 from crossrank.types import Document, Hit, Ranking
 
 SCHEMA_VERSION = 1  # of a line of JSON; raised when a field changes its meaning or goes

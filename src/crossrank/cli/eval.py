@@ -13,9 +13,9 @@ from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options, spending_told
 from crossrank.cli.unverified import allow_unverified
+from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
-from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.evaluate.export import as_json, write_files
 from crossrank.evaluate.folder import make_folder
@@ -54,7 +54,9 @@ Examples:
     "--corpus", metavar="FILE", type=FILE, help="JSON lines with _id, text, perhaps title, instead of DATA's."
 )
 @click.option("--qrels", metavar="FILE", type=FILE, help="Judgements (TREC or BEIR), instead of DATA's.")
-@click.option("--depth", metavar="N", type=click.IntRange(min=1), help=f"Candidates a query; else {DEPTH}, a pool all.")
+@click.option(
+    "--depth", metavar="N", type=click.IntRange(min=1), help=f"Candidates of a query; else {DEPTH}, or all of a pool."
+)
 @click.option(
     "--measures", metavar="A,B", default=",".join(MEASURES), show_default=True, help=f"Such as {MEASURE_EXAMPLES}."
 )

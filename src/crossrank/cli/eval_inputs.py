@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from crossrank import __version__
-from crossrank.checkpoint.source import BUNDLED, WANTED, locate
+from crossrank.checkpoint.files import model_files
+from crossrank.checkpoint.source import BUNDLED, locate
 from crossrank.cli.progress import waiting
+from crossrank.collection import Collection, Run, read_run
+from crossrank.collection.runs import default_run, run_name
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import DEPTH, FirstStage, from_bm25, from_pool, from_run, has_pools
-from crossrank.evaluate.collection import Collection, Run, read_run
-from crossrank.evaluate.runs import default_run, run_name
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
@@ -110,7 +111,7 @@ def identity(model: str, max_length: int | None, ranker: Reranker, revision: str
     folder = locate(model, revision=revision).folder
     computed_by = (facts.backend, facts.device, facts.precision)
     digest = blake2b(repr((__version__, max_length, computed_by)).encode(), digest_size=16)
-    for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):
+    for file in model_files(folder, onnx=facts.backend == "onnx"):
         with file.open("rb") as content:
             digest.update(file.name.encode() + file_digest(content, "sha256").digest())
     return digest.hexdigest()

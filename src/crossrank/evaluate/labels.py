@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.documents import text_of
+from crossrank.collection.lines import numbered_lines, separator_of
+from crossrank.documents.texts import text_of
 from crossrank.errors import ArgumentTypeError, DocumentError, InputFileError, UsageError
-from crossrank.evaluate.files import numbered_lines, separator_of
 from crossrank.evaluate.precision import Probe
 
 WORDS = {"true": 1.0, "false": 0.0}

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from crossrank.collection import Collection
+from crossrank.collection.digest import digest_of
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import Candidates
-from crossrank.evaluate.collection import Collection
-from crossrank.evaluate.digest import digest_of
 from crossrank.evaluate.folder import make_folder, unwritable
 from crossrank.evaluate.result import Ranked
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from crossrank.collection import read_qrels
+from crossrank.collection.lines import existing
 from crossrank.errors import InputFileError
-from crossrank.evaluate.collection import read_qrels
-from crossrank.evaluate.files import existing
 from crossrank.train.augment import shortened
 from crossrank.train.clicks import read_clicks
 from crossrank.train.jsonl import read_objects, text_of, texts_of

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Self
 
 from crossrank.arguments import ThresholdOn
+from crossrank.composition.stage import Keeps
 from crossrank.rankers import Call, Fallback, aask, ask
-from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 
 Steps = Generator[tuple[Fallback, Call], Ranking, Ranking]  # rankers to ask in turn; told what they say or raise
