@@ -204,6 +204,14 @@ def test_limits_are_those_of_the_code() -> None:
     assert said["body of one HTTP call"] == f"{settings.body_mb_max} MB, `--body-mb-max`"
 
 
+def test_variables_of_the_environment_are_all_told() -> None:
+    """In docs/stability.md, which promises them; those of the server's settings are told on its own page."""
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    read = set(re.findall(r'"(CROSSRANK_[A-Z_]*[A-Z])"', sources))
+    assert "CROSSRANK_CACHE" in read
+    assert read <= set(re.findall(r"`(CROSSRANK_[A-Z_]+)`", text_of("stability.md")))
+
+
 def test_what_counts_as_the_same() -> None:
     """Spaces, and figures that precisions change; nothing else."""
     assert differs("1  0.91  a\n", "1 0.93 a") is None
