@@ -105,7 +105,7 @@ def _neighbours(
             check_query(query, f"queries[{number}]")
             question = asked(query, documents)
             group.append(question)
-            size += sum(len(query) + len(item.text) for item in question.items)
+            size += sum(pair.characters for pair in question.pairs)
             if size >= PORTION_CHARACTERS:
                 yield group
                 group, size = [], 0
