@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import uvloop
 
-from crossrank.documents import as_documents
+from crossrank.documents.texts import as_documents
 from crossrank.errors import UsageError
 from crossrank.server.app import App
 from crossrank.server.listen import listen

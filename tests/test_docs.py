@@ -19,7 +19,7 @@ import pytest
 
 from crossrank import Reranker
 from crossrank.cli.group import cli
-from crossrank.documents import NESTING_MAX
+from crossrank.documents.texts import NESTING_MAX
 from crossrank.engine.cut import WINDOWS_MAX
 from crossrank.evaluate.calibrate import PAIRS_MIN
 from crossrank.explain.explain import UNITS_MAX

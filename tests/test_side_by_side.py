@@ -13,8 +13,8 @@ from crossrank.cli.group import cli
 from crossrank.collection import Collection
 from crossrank.errors import UsageError
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side
+from crossrank.testing import FakeVendor
 from crossrank.types import Hit, Ranking
-from test_remote_server import Server
 
 QUERIES = {"1": "a", "2": "b", "3": "c"}
 CORPUS = {str(number): f"document {number}" for number in range(6)}
@@ -136,7 +136,7 @@ def test_the_command_compares_quality_where_there_are_labels(texts: Path, checkp
 
 def test_a_budget_holds(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would cost more is not sent."""
-    with Server("cohere", key="k") as server:
+    with FakeVendor("cohere", key="k") as server:
         monkeypatch.setenv("COHERE_API_KEY", "k")
         monkeypatch.setenv("CO_API_URL", server.url)
         options = ("--queries", "q.txt", "--documents", "d.txt", "--price", "units=2.50", "--max-cost", "0.003")
@@ -176,3 +176,16 @@ def test_recommend_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     code, output = run("--recommend", "--language", "german")
     assert code == 2
     assert "ISO 639-1" in output
+
+
+def test_recommend_has_a_limit_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --latency-ms it is a second, and says so; inf is none, which JSON has as null."""
+    monkeypatch.setenv("CROSSRANK_CACHE", str(tmp_path))
+    asked = ("--recommend", "--documents", "2", "--document-tokens", "8", "--language", "ja", "--structured")
+    code, output = run(*asked)
+    assert code == 0, output
+    assert "within 1,000 ms" in output.splitlines()[0]
+    code, output = run(*asked, "--latency-ms", "inf")
+    assert "however long it takes" in output.splitlines()[0]
+    code, output = run(*asked, "--latency-ms", "inf", "--json")
+    assert json.loads(output[output.index("{") :])["needs"]["latency_ms"] is None

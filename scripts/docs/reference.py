@@ -24,6 +24,7 @@ FIRST: Mapping[str, str] = {
     "crossrank.observe": "Events",
     "crossrank.evaluate.evaluate": "Evaluating",
     "crossrank.collection": "Collections",
+    "crossrank.testing": "Testing your application",
 }
 BEFORE = (
     "Reranker",
@@ -33,7 +34,7 @@ BEFORE = (
     "CrossEncoder",
     "CrossEncoderReranker",
 )  # of `crossrank`, in this order
-PRIVATE = {"crossrank.cascade", "crossrank.compat"}  # what is public there is so in `crossrank`
+PRIVATE = {"crossrank.compat"}  # what is public there is so in `crossrank`
 LINE = 88
 Shown = griffe.Object | griffe.Alias
 

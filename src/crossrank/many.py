@@ -13,7 +13,7 @@ from typing import Any
 from crossrank.arguments import Wanted, check_iterable, check_query, zip_strict
 from crossrank.awaiting import in_thread
 from crossrank.calibration import Calibration
-from crossrank.documents import check_fields
+from crossrank.documents.texts import check_fields
 from crossrank.engine.encode import together
 from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome
 from crossrank.errors import CrossrankError

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossrank.arguments import Wanted, check_iterable, check_pair
 from crossrank.calibration import Calibration
-from crossrank.documents import TextDocument, as_documents, text_of
+from crossrank.documents.texts import TextDocument, as_documents, text_of
 from crossrank.engine.encode import Known, Tokens
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Outcome, Scorer

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from crossrank.arguments import ThresholdOn, Wanted, check_priority, check_query, deadline_of
 from crossrank.awaiting import in_thread
-from crossrank.documents import as_documents
+from crossrank.documents.texts import as_documents
 from crossrank.errors import (
     ArgumentTypeError,
     CheckpointError,

@@ -16,7 +16,8 @@ from crossrank.arguments import ThresholdOn, Wanted, check_model, check_names, c
 from crossrank.awaiting import at_once, in_thread
 from crossrank.backends.contract import BackendFacts
 from crossrank.calibration import Calibration, Given, Origin, opened, origin_of
-from crossrank.documents import as_documents
+from crossrank.composition.stage import Keeps
+from crossrank.documents.texts import as_documents
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
 from crossrank.engine.open import open_scorer
@@ -34,7 +35,6 @@ from crossrank.question import PreparedDocuments, Question, calibrating, is_smal
 from crossrank.rankers import FAILURES, Call, Fallback, aask, ask, check_ranker, instead
 from crossrank.remote.names import is_remote
 from crossrank.schedule import WAITING_MAX, Scheduler
-from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 from crossrank.work import Work
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from crossrank.checkpoint.catalogue import suggestion
+from crossrank.checkpoint.catalogue import MINI, suggestion
 from crossrank.checkpoint.files import ONNX_FIRST, ONNX_WANTED, WANTED
 from crossrank.errors import HubError, ModelError, ModelNotFoundError
 from crossrank.writing import refused
@@ -140,10 +140,11 @@ def _translated(spec: str, revision: str | None, exc: Exception) -> ModelError:
             + suggestion(spec)
         )
     if (trouble := _trouble(exc)) is not None:
+        remedy = "Unset it" if _is_offline() else "Connect, or set HF_ENDPOINT to a mirror,"
         return HubError(
-            f"The model {spec!r} is not in the local cache (or only in part), and {trouble}. "
-            f"Connect (or set HF_ENDPOINT to a mirror), run `crossrank models pull {spec}`, or give a local folder. "
-            "The bundled model needs no network: Reranker()."
+            f"The model {spec!r} is not in the local cache (or only in part), and {trouble}. {remedy} and try again: "
+            "it is downloaded once. Or copy its folder from a machine that has it, and give the folder in place of the "
+            f"name. {MINI.name}, the bundled model, needs no network."
         )
     return HubError(f"The model {spec!r} could not be downloaded: {_reason(exc)}")
 

@@ -26,7 +26,7 @@ from crossrank.bench.texts import WORDS, Texts, built, of_folder, own
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bench_progress import CasesShown
 from crossrank.cli.documents import read_documents
-from crossrank.cli.facts import print_columns
+from crossrank.cli.facts import print_columns, say
 from crossrank.cli.kinds import FILE
 from crossrank.cli.printable import printable
 from crossrank.cli.progress import waiting
@@ -271,8 +271,8 @@ def _show(result: Result, *, as_json: bool) -> None:
     if (table := measured_table(result)) is not None:
         print_columns(table.headings, table.rows, expendable=EXPENDABLE)
     for line in (*failures(result), *result.notes):
-        click.echo(printable(line))
+        say(printable(line))
     quoted = quoted_table(result)
     click.echo()
     print_columns(quoted.headings, quoted.rows, expendable=QUOTED_EXPENDABLE)
-    click.echo(f"\n{printable(method(result))}")
+    say(f"\n{printable(method(result))}")

@@ -14,7 +14,7 @@ import click
 from crossrank.calibration import beside, file_of_name, write
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.eval_inputs import Stage
-from crossrank.cli.facts import print_columns, print_facts
+from crossrank.cli.facts import print_columns, print_facts, say
 from crossrank.cli.kinds import FILE
 from crossrank.cli.progress import waiting
 from crossrank.collection import read_collection
@@ -67,9 +67,14 @@ Examples:
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
 @click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
-@click.option("--long-documents", type=click.Choice(CHOICES["long_documents"]), default="chunk", help="As of rank.")
+@click.option(
+    "--long-documents",
+    type=click.Choice(CHOICES["long_documents"]),
+    default="chunk",
+    help="If the model cannot read all of a document: its best window counts (the default), its end is cut, or stop.",
+)
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
-@click.option("--device", metavar="NAME", default="auto", help="As of rank.")
+@click.option("--device", metavar="NAME", default="auto", help="auto (the default), cpu, cuda, cuda:N, mps.")
 @click.option("--precision", type=click.Choice(CHOICES["precision"]), default="auto", help="What MODEL computes in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
@@ -131,7 +136,7 @@ def command(
         how = (
             f"Reranker({model_given}{', ' if given and model else ''}{f'calibration={str(given)!r}' if given else ''})"
         )
-        click.echo(f"\nWritten: {written}. Use it with {how}.")
+        say(f"\nWritten: {written}. Use it with {how}.")
 
 
 def _place(model: str | None, name: str | None, out: Path | None) -> Path:
@@ -172,12 +177,10 @@ def _print(found: Calibrated, model: str, labels: Labels, wanted: float) -> None
         [(name, f"{one.ece:.4f}", f"{one.brier:.4f}", f"{one.log_loss:.4f}") for name, one in rows],
         expendable=(HEADINGS[2],),
     )
-    click.echo(
-        f"\nOf so few pairs, a calibration without any error would show an ECE of {found.after.ece_by_chance:.4f}."
-    )
-    click.echo(_threshold(found, wanted))
+    say(f"\nOf so few pairs, a calibration without any error would show an ECE of {found.after.ece_by_chance:.4f}.")
+    say(_threshold(found, wanted))
     for note in found.notes:
-        click.echo(note)
+        say(note)
 
 
 def _threshold(found: Calibrated, wanted: float) -> str:

@@ -54,7 +54,9 @@ Examples:
     "--corpus", metavar="FILE", type=FILE, help="JSON lines with _id, text, perhaps title, instead of DATA's."
 )
 @click.option("--qrels", metavar="FILE", type=FILE, help="Judgements (TREC or BEIR), instead of DATA's.")
-@click.option("--depth", metavar="N", type=click.IntRange(min=1), help=f"Candidates a query; else {DEPTH}, a pool all.")
+@click.option(
+    "--depth", metavar="N", type=click.IntRange(min=1), help=f"Candidates of a query; else {DEPTH}, or all of a pool."
+)
 @click.option(
     "--measures", metavar="A,B", default=",".join(MEASURES), show_default=True, help=f"Such as {MEASURE_EXAMPLES}."
 )

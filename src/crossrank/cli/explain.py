@@ -42,12 +42,12 @@ Examples:
 @click.option(
     "--fields", metavar="A,B", type=names, help="Fields of objects and CSV rows that the model reads, in this order."
 )
-@click.option("-m", "--model", metavar="MODEL", help="As of rank; else the bundled model.")
+@click.option("-m", "--model", metavar="MODEL", help="A folder, a name, vendor:MODEL or a URL; else the bundled model.")
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
 @click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
-@click.option("--device", metavar="NAME", help="As of rank.")
-@click.option("--precision", type=click.Choice(CHOICES["precision"]), help="As of rank.")
+@click.option("--device", metavar="NAME", help="auto (the default), cpu, cuda, cuda:N, mps.")
+@click.option("--precision", type=click.Choice(CHOICES["precision"]), help="What the model computes in; else auto.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     query: str,

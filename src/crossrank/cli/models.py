@@ -14,8 +14,8 @@ from crossrank.cli.facts import print_columns, print_facts
 from crossrank.errors import ModelNotFoundError, UsageError
 
 CHOOSING = {  # an option, in place of a subcommand: its module, imported when it is asked for
-    "recommend": ("crossrank.cli.models_recommend", "Which models fit a latency, a language, a licence."),
-    "compare": ("crossrank.cli.models_compare", "Two models on your own queries."),
+    "recommend": "crossrank.cli.models_recommend",
+    "compare": "crossrank.cli.models_compare",
 }
 
 
@@ -28,13 +28,13 @@ class _Models(click.Group):
                 args = [name, *(arg for arg in args if arg != f"--{name}")]
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *CHOOSING]
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [*self.commands, *CHOOSING]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in CHOOSING:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module(CHOOSING[cmd_name][0]).command
+        command: click.Command = import_module(CHOOSING[cmd_name]).command
         return command
 
 
@@ -79,12 +79,12 @@ def list_models(*, as_json: bool) -> None:
     )
 
 
-@command.command("info")
-@click.argument("spec", default=BUNDLED)
+@command.command("info", short_help="What a model is: its family, size, context, head.")
+@click.argument("spec", metavar="[MODEL]", default=BUNDLED)
 @click.option("--revision", help="Branch, tag or commit of a model on the hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info(spec: str, *, revision: str | None, as_json: bool) -> None:
-    """What a model is: its family, size, context, head. Downloads it when it is not here."""
+    """What MODEL is (the bundled one by default): its family, size, context, head. Downloads it when it is not here."""
     source = locate(spec, revision=revision)
     facts = _facts(source, read_profile(source.folder, source.name))
     if as_json:
@@ -100,20 +100,20 @@ def info(spec: str, *, revision: str | None, as_json: bool) -> None:
 
 
 @command.command("pull", short_help="Download a model of the hub for use offline.")
-@click.argument("spec")
+@click.argument("spec", metavar="MODEL")
 @click.option("--revision", help="Branch, tag or commit.")
 def pull(spec: str, *, revision: str | None) -> None:
-    """Download a model of the hub, so that it can be used offline, and check that it can be scored."""
+    """Download MODEL, a name of the Hugging Face hub, for use offline, and check that it can be scored."""
     source = locate(spec, revision=revision)
     profile = read_profile(source.folder, source.name)
     click.echo(f"{spec}: ready ({profile.family.name}, {profile.max_length} tokens), in {source.folder}")
 
 
 @command.command("rm")
-@click.argument("spec")
+@click.argument("spec", metavar="MODEL")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove(spec: str, *, yes: bool) -> None:
-    """Remove a model from the hub's cache."""
+    """Remove MODEL, a name of the Hugging Face hub, from the cache on this machine."""
     if spec == BUNDLED:
         raise UsageError(f"{BUNDLED!r} is part of crossrank and cannot be removed")
     cached = hub.cached()

@@ -31,7 +31,7 @@ Examples:
 """
 
 
-@click.command("compare", epilog=EXAMPLES)
+@click.command("compare", epilog=EXAMPLES, short_help="Two models on your own queries.")
 @click.argument("models", metavar="A B", nargs=2)
 @click.option("--queries", metavar="FILE", type=FILE, help="A query a line (.txt), or JSON lines with _id and text.")
 @click.option("--documents", metavar="FILE", help="Candidates of every query: .txt, .jsonl, .json or .csv.")
@@ -40,15 +40,42 @@ Examples:
 @click.option("--data", metavar="DIR", type=FILE, help="A folder in BEIR layout, in place of all these files.")
 @click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgements of --data.")
 @click.option("--qrels", metavar="FILE", type=FILE, help="Judgements (TREC or BEIR), for quality as well.")
-@click.option("--depth", metavar="N", type=click.IntRange(min=2), default=DEPTH, show_default=True)
-@click.option("--top-k", metavar="N", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "--depth",
+    metavar="N",
+    type=click.IntRange(min=2),
+    default=DEPTH,
+    show_default=True,
+    help="Candidates of a query, at most; of more --documents, the first that BM25 finds.",
+)
+@click.option(
+    "--top-k",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Count how many of the first N both have.",
+)
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N queries.")
-@click.option("--examples", metavar="N", type=click.IntRange(min=0), default=3, show_default=True)
+@click.option(
+    "--examples",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Show the N queries whose order differs most.",
+)
 @click.option("--measures", metavar="A,B", default="nDCG@10", show_default=True, help="Where there are judgements.")
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
 @click.option("--device", metavar="NAME", default="auto", help="auto (the default), cpu, cuda, cuda:N, mps.")
-@click.option("--precision", type=click.Choice(CHOICES["precision"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(CHOICES["precision"]),
+    default="auto",
+    show_default=True,
+    help="What models compute in.",
+)
 @spending_options
 @allow_unverified
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -12,12 +12,12 @@ from crossrank.cli.documents import FORMATS, STDIN, read_documents
 from crossrank.cli.kinds import names
 from crossrank.cli.progress import waiting
 from crossrank.cli.search_show import print_search_json, print_search_table, print_search_tsv
+from crossrank.composition.stage import Stage
 from crossrank.errors import InputFileError
 from crossrank.machine import cache_folder
 from crossrank.reranker import Reranker
 from crossrank.retrieve import Bm25Index, Fused, Passage, Pipeline, Retriever
 from crossrank.retrieve.build import build, manifest_of
-from crossrank.stage import Stage
 
 IDS = ("id", "_id")
 BAR = "{desc} {n_fmt}/{total_fmt} passages |{bar}| {rate_noinv_fmt}, {remaining} left"
@@ -44,7 +44,12 @@ Examples:
     show_default=True,
     help="Passages that are retrieved and reranked.",
 )
-@click.option("-m", "--model", metavar="MODEL", help="What reranks, as in crossrank rank; else the bundled model.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="What reranks: a folder, a name, vendor:MODEL or a URL; else the bundled model.",
+)
 @click.option("--embedding-model", metavar="NAME", help="Retrieve by this sentence-transformers model's vectors too.")
 @click.option(
     "--first-share",
@@ -59,7 +64,9 @@ Examples:
 @click.option(
     "--format", "file_format", type=click.Choice(FORMATS), help="Format of CORPUS, if its name does not tell."
 )
-@click.option("--index", metavar="FOLDER", type=click.Path(path_type=Path), help="Where the index is; else in a cache.")
+@click.option(
+    "--index", metavar="FOLDER", type=click.Path(path_type=Path), help="Where the index is; else in the cache folder."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(

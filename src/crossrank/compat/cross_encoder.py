@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossrank.arguments import check_iterable, check_model, check_names
 from crossrank.checkpoint.settings import read_object
 from crossrank.compat.arguments import CALLING, OPENING, Ignored, chosen_prompt, take
-from crossrank.documents import text_of
+from crossrank.documents.texts import text_of
 from crossrank.engine.head import activate
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig, checked_length

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.collection.lines import numbered_lines, separator_of
-from crossrank.documents import text_of
+from crossrank.documents.texts import text_of
 from crossrank.errors import ArgumentTypeError, DocumentError, InputFileError, UsageError
 from crossrank.evaluate.precision import Probe
 

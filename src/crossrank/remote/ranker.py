@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from crossrank.arguments import ThresholdOn, Wanted, check_priority, check_query, deadline_of
 from crossrank.awaiting import in_thread
-from crossrank.documents import as_documents, check_fields
+from crossrank.composition.stage import Keeps
+from crossrank.documents.texts import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
 from crossrank.errors import ClosedError, UsageError
 from crossrank.explain import Explanation, Unit, explain
@@ -32,7 +33,6 @@ from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
 from crossrank.remote.spec import RemoteFacts, Target, target_of
 from crossrank.remote.streams import Work, in_order, in_order_async, works
 from crossrank.remote.worker import Worker
-from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 
 TIMEOUT_S = 60.0

@@ -6,9 +6,9 @@ It knows the protocol of rankers; not which ones they are.
 from collections.abc import Callable, Generator, Sequence
 
 from crossrank.arguments import ThresholdOn
+from crossrank.composition.stage import Keeps
 from crossrank.lifetime import Closes
 from crossrank.rankers import Call, Fallback, aask, ask
-from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 
 Steps = Generator[tuple[Fallback, Call], Ranking, Ranking]  # rankers to ask in turn; told what they say or raise
