@@ -27,7 +27,7 @@ from crossrank.remote.costs import NANO, Price
 from crossrank.remote.limits import Limits
 from crossrank.remote.loop import CLOSED, all_or_error
 from crossrank.remote.options import RemoteOptions, check_instruction, check_wanted
-from crossrank.remote.questions import Question, by_query, scores_of
+from crossrank.remote.question import Question, by_query, scores_of
 from crossrank.remote.retry import Retry
 from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
 from crossrank.remote.spec import RemoteFacts, Target, target_of
