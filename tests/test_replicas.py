@@ -216,7 +216,7 @@ def test_a_micro_batch_is_what_one_replica_does_in_its_time(scorer: Scorer) -> N
     for count, share in ((1, 1), (2, 2), (4, 4)):
         engine = Scheduler(replace(scorer, backend=Machine(count).replicas))
         engine._characters_a_second = 800_000.0  # of all together
-        assert engine._characters_in(0.1) == 80_000 // share
+        assert engine._characters_a_second_each == 800_000.0 / share
 
 
 def test_many_callers_while_replicas_are_lost(scorer: Scorer) -> None:
