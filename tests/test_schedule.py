@@ -22,8 +22,9 @@ from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Outcome, Scorer
 from crossrank.errors import NotFiniteError, OverloadError, UsageError
 from crossrank.observe import BatchRan, RankingDone, subscribe
-from crossrank.schedule import CHARACTERS_MIN, Scheduler
+from crossrank.schedule import Scheduler
 from crossrank.testing import FakeBackend
+from crossrank.turn import CHARACTERS_MIN
 from crossrank.work import Work
 
 BOUND_S = 60  # no wait of a test may be longer

@@ -5,28 +5,55 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 AFTER_S = 1.0
 EVERY_S = 0.1
-BAR = "{desc} {n_fmt}/{total_fmt} queries |{bar}| {rate_noinv_fmt}, {remaining} left"
+QUERIES = "{desc} {n_fmt}/{total_fmt} queries |{bar}| {rate_noinv_fmt}, {remaining} left"
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
+class Shown:
+    """How far something is: a bar while it goes on, taken away at the end of its `with`; a line when interrupted."""
+
+    bar: Any = None
+
+    def when_interrupted(self) -> str:
+        """What is said on Ctrl-C; "" for nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        """Self, for `with`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+        if isinstance(exc, KeyboardInterrupt) and (line := self.when_interrupted()):
+            sys.stderr.write(f"{line}\n")
+
+
 def queries_bar(total: int, done: int) -> Any:
-    """A tqdm bar over queries with rate and time left, of which `done` say nothing about the rate; none in pipes."""
+    """A bar over queries with rate and time left, of which `done` say nothing about the rate."""
+    return terminal_bar(total, QUERIES, initial=done, unit=" queries", delay=AFTER_S)
+
+
+def terminal_bar(total: int, bar_format: str, **options: Any) -> Any:
+    """A tqdm bar on stderr, which is left clean; none in pipes."""
     from tqdm import tqdm
 
     return tqdm(
         total=total,
-        initial=done,
-        unit=" queries",
-        bar_format=BAR,
-        delay=AFTER_S,
+        bar_format=bar_format,
         disable=None,  # where stderr is no terminal
         leave=False,
         dynamic_ncols=True,
         file=sys.stderr,
+        **options,
     )
 
 
