@@ -26,8 +26,7 @@ from crossrank.explain.explain import UNITS_MAX
 from crossrank.schedule import WAITING_MAX
 from crossrank.server.settings import Settings
 from docblocks import CODE, DOCS, Block, blocks, differs
-from serving import Serving
-from test_server_dialects import Reusable
+from serving import Reusable, Serving
 
 ROOT = DOCS.parent
 ADDRESS = "http://127.0.0.1:8000"

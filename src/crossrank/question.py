@@ -121,6 +121,16 @@ def is_small(documents: Sequence[Document]) -> bool:
     return all(isinstance(d, str) for d in documents) and sum(map(len, documents)) <= SMALL_CHARACTERS
 
 
+def calibrating(calibration: Calibration | None, wanted: Wanted) -> Calibration | None:
+    """The calibration for the logits of a call, if there is one, as a threshold on probabilities needs it."""
+    if calibration is None and wanted.threshold_on == "probability":
+        raise UsageError(
+            "threshold_on='probability', but no calibration is in use for this call: open the Reranker with "
+            "calibration=NAME (`crossrank calibrate` makes one), and give no instruction but the one it has"
+        )
+    return calibration
+
+
 def pairs_of(pairs: Iterable[tuple[str, Document]]) -> list[Pair]:
     """The pairs with their documents as texts, checked."""
     given = enumerate(check_iterable("pairs", pairs, "(query, document) tuples"))

@@ -10,16 +10,17 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 from zlib import crc32
 
 from crossrank.errors import CrossrankError, UsageError
+from crossrank.lifetime import Closes
 from crossrank.writing import unwritable
 
 ENDING = ".progress"
 
 
-class Output:
+class Output(Closes):
     """The file, open for writing by this process alone.
 
     Args:
@@ -61,14 +62,6 @@ class Output:
         """Let others write."""
         self._blocks.close()
         self._progress.close()
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
 
     def _opened(self, name: Path) -> IO[bytes]:
         try:

@@ -140,12 +140,13 @@ def command(
         runs = further_runs(baselines, split, [stage.name])
     named = labels(models, [stage.name, *runs])
     with ExitStack() as stack:
-        shown = stack.enter_context(QueriesShown(len(named), out))
+        shown = stack.enter_context(QueriesShown(len(named), out, remedy="--out DIR would have kept them."))
         opened = {
             label: stack.enter_context(open_model(model, local, spending.options())) for label, model in named.items()
         }
         stack.enter_context(spending_told(opened))
         identities = {label: identity(model, max_length, opened[label]) for label, model in named.items()}
+        shown.begin()
         evaluation = evaluate(
             opened,
             collection,

@@ -116,11 +116,12 @@ def command(
         collection, candidates, origin = given.read()
     named = labels(models, [])
     with ExitStack() as stack:
-        shown = stack.enter_context(QueriesShown(2, None))
+        shown = stack.enter_context(QueriesShown(2, None, remedy="Nothing is kept; --limit N takes fewer."))
         opened = {
             label: stack.enter_context(open_model(model, local, spending.options())) for label, model in named.items()
         }
         stack.enter_context(spending_told(opened))
+        shown.begin()
         found = side_by_side(
             opened,
             collection,
