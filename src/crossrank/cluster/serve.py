@@ -40,7 +40,7 @@ def application(args: Mapping[str, Any]) -> "Application":
         UsageError: a setting that cannot be taken.
         MissingExtra: Ray is not installed.
     """
-    return _bound(settings_of({"host": "0.0.0.0", **args}, "args"))  # noqa: S104 - nothing is opened there  # nosec B104
+    return _bound(settings_of({"host": "0.0.0.0", **args}, "args"))  # noqa: S104 - nothing is opened there
 
 
 def serve_on_ray(
