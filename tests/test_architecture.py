@@ -88,3 +88,16 @@ def test_a_peculiarity_is_data() -> None:
     """No `if name`: what sets a family, a dialect or a vendor apart is a value, said where it is described."""
     compared = {file: _compared_names(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")}
     assert {str(file.relative_to(PACKAGE)): found for file, found in compared.items() if found} == {}
+
+
+def test_no_test_imports_another() -> None:
+    """What several share has a module of its own, named for what it is; shared fixtures are in conftest."""
+    imported = [
+        (file.name, name)
+        for file in (ROOT / "tests").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    ]
+    assert len(imported) > 1_000
+    assert [(file, name) for file, name in imported if name.startswith(("test_", "conftest"))] == []

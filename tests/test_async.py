@@ -16,7 +16,7 @@ import trio
 from crossrank import Ranking, Reranker
 from crossrank.errors import ArgumentTypeError, ClosedError, UsageError
 from crossrank.schedule import Scheduler
-from test_schedule import BOUND_S, GatedBackend, schedulers
+from fakes import BOUND_S, GatedBackend, schedulers
 
 QUERY = "Who created Python?"
 TEXTS = ["Python is a snake.", "Guido van Rossum created the Python programming language.", "Java is a language."]

@@ -227,7 +227,7 @@ def test_a_busy_machine_is_noticed() -> None:
     found = recommend(Needs(documents=6, tokens=16), timings, among=[offer]).sections[0].choices[0].latency
     assert found.how == "estimated"
     assert found.ms == pytest.approx(1000 * timing.seconds * timing.share)
-    assert "on the clock" in found.note
+    assert "by CPU time" in found.note
 
 
 def test_files_that_cannot_be_read_or_written_are_no_failure(tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ from crossrank.explain.explain import UNITS_MAX
 from crossrank.schedule import WAITING_MAX
 from crossrank.server.settings import Settings
 from docblocks import CODE, DOCS, Block, blocks, differs
-from serving import Serving
-from test_server_dialects import Reusable
+from serving import Reusable, Serving
 
 ROOT = DOCS.parent
 ADDRESS = "http://127.0.0.1:8000"
@@ -202,6 +201,14 @@ def test_limits_are_those_of_the_code() -> None:
     assert said["pairs for a calibration"].startswith(f"{PAIRS_MIN} at least")
     assert said["documents of one HTTP call"] == f"{settings.documents_max:,}, `--documents-max`"
     assert said["body of one HTTP call"] == f"{settings.body_mb_max} MB, `--body-mb-max`"
+
+
+def test_variables_of_the_environment_are_all_told() -> None:
+    """In docs/stability.md, which promises them; those of the server's settings are told on its own page."""
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    read = set(re.findall(r'"(CROSSRANK_[A-Z_]*[A-Z])"', sources))
+    assert "CROSSRANK_CACHE" in read
+    assert read <= set(re.findall(r"`(CROSSRANK_[A-Z_]+)`", text_of("stability.md")))
 
 
 def test_what_counts_as_the_same() -> None:

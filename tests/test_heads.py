@@ -7,29 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoints import with_labels
 from crossrank import Reranker
 from crossrank.engine.head import read
-from test_parity import QUERIES, TEXTS, TOLERANCE
-
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
-
-
-def label_logits(folder: Path) -> np.ndarray:
-    """transformers' logits of all labels, fp32 [pairs, labels]."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    queries, documents = zip(*PAIRS, strict=True)
-    options = {"padding": True, "truncation": "only_second", "max_length": 64, "return_tensors": "pt"}
-    with torch.inference_mode():
-        return model(**tokenizer(list(queries), list(documents), **options)).logits.numpy()
-
-
-def with_labels(checkpoint: Callable[..., Path], family: str, count: int) -> Path:
-    """A tiny classifier of so many labels."""
-    names = {str(i): f"LABEL_{i}" for i in range(count)}
-    return checkpoint(family, config={"id2label": names, "label2id": {name: int(i) for i, name in names.items()}})
+from parity import PAIRS, TOLERANCE, label_logits
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])

@@ -22,7 +22,7 @@ from crossrank.observe import log as observe_log
 from crossrank.observe.watch import Watch
 from crossrank.remote import BudgetError, Limits, Price, RemoteReranker, Retry, VendorError
 from crossrank.testing import FakeVendor, Fault
-from test_package import modules_after
+from loaded import modules_after
 from vendors import opened
 
 BATCH = BatchRan(model="m", rows=3, tokens=30)

@@ -17,8 +17,7 @@ from crossrank import Reranker
 from crossrank.server.keys import read_keys
 from crossrank.server.refusals import Refusal
 from crossrank.server.routes import CALLS, EXPLAIN
-from serving import Serving
-from test_server_dialects import Reusable
+from serving import Reusable, Serving
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")

@@ -13,30 +13,10 @@ from crossrank import Reranker
 from crossrank.checkpoint.catalogue import suggestion
 from crossrank.checkpoint.source import BUNDLED, bundled_folder, locate
 from crossrank.errors import ModelNotFoundError, UnsupportedModelError, UsageError
-from hub import Answer, Hub, Machine
+from hub import NAME, Answer, Hub, Machine
 
-NAME = "someone/tiny-reranker"
 FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 TMPFS_OPTIONS = {"full": "size=96k", "read-only": "ro"}
-
-
-@pytest.fixture
-def hub(checkpoint: Callable[..., Path], tmp_path: Path) -> Iterator[Hub]:
-    """A hub with one model, beside whose files lie a pickle, another format and code."""
-    folder = tmp_path / "upload"
-    shutil.copytree(checkpoint("bert"), folder)
-    (folder / "onnx").mkdir()
-    for unwanted in ("pytorch_model.bin", "modeling_custom.py", "onnx/model.onnx", "onnx/config.json", "README.md"):
-        (folder / unwanted).write_bytes(b"not for us")
-    with Hub() as hub:
-        hub.add(NAME, folder)
-        yield hub
-
-
-@pytest.fixture
-def machine(hub: Hub, tmp_path: Path) -> Machine:
-    """A machine with an empty cache."""
-    return Machine(tmp_path / "home", hub.url)
 
 
 @pytest.fixture

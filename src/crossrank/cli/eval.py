@@ -138,8 +138,10 @@ def command(
         stage = Stage(run_file, pool, bm25).open(collection, folder, split, depth)
         runs = further_runs(baselines, split, [stage.name])
     named = labels(models, [stage.name, *runs])
-    with QueriesShown(len(named), out) as shown, open_models(named, local, spending) as opened:
+    showing = QueriesShown(len(named), out, remedy="--out DIR would have kept them.")
+    with showing as shown, open_models(named, local, spending) as opened:
         identities = {label: identity(model, max_length, opened[label]) for label, model in named.items()}
+        shown.begin()
         evaluation = evaluate(
             opened,
             collection,

@@ -139,7 +139,7 @@ def _of_file(file: Path, split: str, depth: int | None) -> FirstStage:
 def _unique(short: str, taken: Sequence[str], full: str) -> str:
     if short not in taken:
         return short
-    number = 2
-    while (name := full if number == 2 else f"{full} ({number})") in taken:
-        number += 1
+    name, number = full, 2
+    while name in taken:
+        name, number = f"{full} ({number})", number + 1
     return name

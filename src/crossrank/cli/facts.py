@@ -4,29 +4,32 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 WIDTH_IN_PIPES = 10_000
 GAP = 2
+NARROW = 3  # times the width of the names of facts: on such a terminal their values go on below them
 NO_NUMBER = ("", "-", "unknown")
 
 
-def say(text: str) -> None:
+def say(text: str, *, err: bool = False) -> None:
     """Sentences: on a terminal lines break between words and keep their indent; in a pipe they stay as they are."""
+    width = _width(sys.stderr if err else sys.stdout)
     for line in text.split("\n"):
         indent = line[: len(line) - len(line.lstrip(" "))]
-        click.echo("\n".join(_wrapped(line, indent)))
+        click.echo("\n".join(_wrapped(line, indent, width)), err=err)
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """A line a fact, or several on a narrow terminal; `None` and empty lists are "none"."""
-    width = max(map(len, facts))
+    names, width = max(map(len, facts)), _width(sys.stdout)
+    hanging = names + GAP if width > NARROW * names else 2 * GAP
     for name, value in facts.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        line = f"{name.replace('_', ' '):<{width}}  {'none' if shown in (None, '') else shown}"
-        sys.stdout.write("\n".join(_wrapped(line, " " * min(width + GAP, _width() // 2))) + "\n")
+        line = f"{name.replace('_', ' '):<{names}}  {'none' if shown in (None, '') else shown}"
+        sys.stdout.write("\n".join(_wrapped(line, " " * hanging, width)) + "\n")
 
 
 def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]], *, expendable: Sequence[str]) -> None:
@@ -46,25 +49,26 @@ def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]], *, exp
         sys.stdout.write((" " * GAP).join(line).rstrip() + "\n")
 
 
-def _wrapped(line: str, hanging: str) -> list[str]:
-    return textwrap.wrap(line, _width(), subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+def _wrapped(line: str, hanging: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
 
 
-def _width() -> int:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_IN_PIPES
+def _width(stream: TextIO) -> int:
+    return shutil.get_terminal_size().columns if stream.isatty() else WIDTH_IN_PIPES
 
 
 def _fits(columns: list[list[str]]) -> bool:
-    return sum(max(map(len, column)) + GAP for column in columns) - GAP <= _width()
+    return sum(max(map(len, column)) + GAP for column in columns) - GAP <= _width(sys.stdout)
 
 
 def _print_stacked(columns: list[list[str]]) -> None:
     names = 1 + next((place for place, column in enumerate(columns) if not _numbers(column)), 0)
     headings, *rows = zip(*columns, strict=True)
     for row in rows:
-        say((" " * GAP).join(row[:names]).strip())
+        click.echo((" " * GAP).join(row[:names]).strip())
         rest = [f"{heading} {cell}" for heading, cell in zip(headings[names:], row[names:], strict=True) if cell]
-        say(" " * 2 * GAP + ", ".join(rest))
+        if rest:
+            say(" " * 2 * GAP + ", ".join(rest))
 
 
 def _aligned(column: list[str]) -> list[str]:

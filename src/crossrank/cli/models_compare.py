@@ -114,7 +114,9 @@ def command(
     with waiting("Reading queries and documents"):
         collection, candidates, origin = given.read()
     named = labels(models, [])
-    with QueriesShown(2, None) as shown, open_models(named, local, spending) as opened:
+    showing = QueriesShown(2, None, remedy="Nothing is kept; --limit N takes fewer.")
+    with showing as shown, open_models(named, local, spending) as opened:
+        shown.begin()
         found = side_by_side(
             opened,
             collection,

@@ -136,6 +136,8 @@ def print_recommendation(found: Recommendation) -> None:
             say(f"Quality is quoted: {board.source}, {board.date}.")
     if not found.sections:
         _print_nothing(found)
+    if found.better:
+        click.echo()
     for choice in found.better:
         say(f"Better, and too slow: {_named(choice)} {', '.join(choice.obstacles)}{_fewer(choice)}.")
     if found.undecided:
@@ -162,13 +164,15 @@ def _print_nothing(found: Recommendation) -> None:
 
 def _print_notes(found: Recommendation) -> None:
     shown = [*(c for section in found.sections for c in section.choices), *found.nearest]
-    measured = dict.fromkeys(c.latency.note for c in shown if c.latency.how == "measured")
-    click.echo()
-    for note in measured:
-        say(f"Measured here, with random weights of the model's shape: {note}.")
+    models: dict[tuple[str, str], list[str]] = {}
     for choice in shown:
-        if choice.latency.how != "measured":
-            say(f"{choice.offer.name}: {choice.latency.how}; {choice.latency.note}.")
+        models.setdefault((choice.latency.how, choice.latency.note), []).append(choice.offer.name)
+    click.echo()
+    for (how, note), names in models.items():
+        if how == "measured":
+            say(f"Measured here, with random weights of the model's shape: {note}.")
+        else:
+            say(f"{how.capitalize()} ({note}): {', '.join(names)}.")
     if (share := min((choice.latency.share for choice in shown), default=1.0)) < BUSY:
         say(
             f"The machine was busy: a measurement had {share:.0%} of its cores' time. "

@@ -3,8 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,9 +37,34 @@ class Shown:
             sys.stderr.write(f"{line}\n")
 
 
-def queries_bar(total: int, done: int) -> Any:
-    """A bar over queries with rate and time left, of which `done` say nothing about the rate."""
-    return terminal_bar(total, QUERIES, initial=done, unit=" queries", delay=AFTER_S)
+class QueriesBar:
+    """A tqdm bar over queries with rate and time left; until the first of them is done, `waiting`. None in pipes."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._known = 0
+        self._first = ExitStack()
+        self._first.enter_context(waiting("Ranking"))
+
+    def skip(self, count: int) -> None:
+        """So many were done before; they say nothing about the rate."""
+        self._known += count
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def update(self, description: str, total: int) -> None:
+        """One more of `total` is done."""
+        if self._bar is None:
+            self._first.close()
+            self._bar = terminal_bar(total, QUERIES, initial=self._known, unit=" queries", delay=AFTER_S)
+        self._bar.set_description_str(description, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Leave the line empty."""
+        self._first.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def terminal_bar(total: int, bar_format: str, **options: Any) -> Any:
@@ -58,31 +83,54 @@ def terminal_bar(total: int, bar_format: str, **options: Any) -> Any:
 
 
 @contextmanager
-def waiting(message: str) -> Iterator[None]:
-    """Shows the message with the seconds that have passed, on stderr, while the body runs; leaves the line empty."""
+def waiting(message: str) -> Iterator[Callable[[str], None]]:
+    """Shows the message with the seconds that have passed, on stderr, while the body runs; leaves the line empty.
+
+    What the body is given writes a line to stderr, above the message.
+    """
+    sign = _Sign(message)
     if not sys.stderr.isatty():
-        yield
+        yield sign.tell
         return
-    done = threading.Event()
-    thread = threading.Thread(target=_spin, args=(message, done), daemon=True)
+    thread = threading.Thread(target=sign.spin, daemon=True)
     thread.start()
     try:
-        yield
+        yield sign.tell
     finally:
-        done.set()
+        sign.done.set()
         thread.join()
 
 
-def _spin(message: str, done: threading.Event) -> None:
-    started = time.monotonic()
-    if done.wait(AFTER_S):
-        return
-    line, frame = "", 0
-    with suppress(OSError):  # a terminal that has gone is no reason to stop
-        while not done.wait(EVERY_S):
-            line = f"{FRAMES[frame % len(FRAMES)]} {message} … {time.monotonic() - started:.0f} s"
-            sys.stderr.write(f"\r{line}")
+class _Sign:
+    """A line that changes, below those that stay."""
+
+    def __init__(self, message: str) -> None:
+        self.done = threading.Event()
+        self._message, self._shown, self._writing = message, "", threading.Lock()
+
+    def tell(self, line: str) -> None:
+        with self._writing:
+            self._wipe()
+            sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
-            frame += 1
-        sys.stderr.write(f"\r{' ' * len(line)}\r")  # no escape sequence: a dumb terminal would print it
-        sys.stderr.flush()
+
+    def spin(self) -> None:
+        started, frame = time.monotonic(), 0
+        if self.done.wait(AFTER_S):
+            return
+        with suppress(OSError):  # a terminal that has gone is no reason to stop
+            while not self.done.wait(EVERY_S):
+                with self._writing:
+                    seconds = time.monotonic() - started
+                    self._shown = f"{FRAMES[frame % len(FRAMES)]} {self._message} … {seconds:.0f} s"
+                    sys.stderr.write(f"\r{self._shown}")
+                    sys.stderr.flush()
+                frame += 1
+            with self._writing:
+                self._wipe()
+                sys.stderr.flush()
+
+    def _wipe(self) -> None:
+        if self._shown:
+            sys.stderr.write(f"\r{' ' * len(self._shown)}\r")  # no escape sequence: a dumb terminal would print it
+        self._shown = ""

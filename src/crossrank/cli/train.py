@@ -6,12 +6,14 @@ It knows the terminal; the run itself is in `crossrank.train`.
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from crossrank.cli.facts import print_columns, print_facts
 from crossrank.cli.printable import printable
+from crossrank.cli.progress import waiting
 from crossrank.errors import MissingExtra
 from crossrank.train.config import TrainConfig, read_config
 from crossrank.train.events import Evaluated, Event, Preparing, Saved, Stepped, Warned
@@ -42,15 +44,16 @@ def command(
     sentence-transformers and transformers. Ctrl-C ends the step in progress, saves, and --resume continues exactly.
     """
     config = read_config(config_file).replaced(output=output, steps=steps, data=data)
-    _quiet()
     if dry_run:
         _dry_run(config)
         return
-    from crossrank.train.run import train
-
     started = time.perf_counter()
     try:
-        folder = train(config, resume=resume, emit=_Printer())
+        with waiting("Training") as tell:
+            _quiet()
+            from crossrank.train.run import train
+
+            folder = train(config, resume=resume, emit=_Printer(tell))
     except KeyboardInterrupt as exc:
         said = f"{exc or 'interrupted'}. Continue with: {_resume_command(config_file, output, data, steps)}"
         sys.stderr.write(f"{said}\n")
@@ -60,9 +63,11 @@ def command(
 
 
 def _dry_run(config: TrainConfig) -> None:
-    from crossrank.train.dry import dry_run
+    with waiting("Reading the sources, timing a few steps") as tell:
+        _quiet()
+        from crossrank.train.dry import dry_run
 
-    found = dry_run(config, emit=_Printer())
+        found = dry_run(config, emit=_Printer(tell))
     total = sum(examples for _, _, examples in found.counts.values())
     rows = [
         [printable(name), f"{queries:,}", f"{documents:,}", f"{examples:,}", f"{examples / total:.1%}",
@@ -88,18 +93,17 @@ def _dry_run(config: TrainConfig) -> None:
 
 
 class _Printer:
-    """Shows events as lines on stderr; work before the first step at most every ten seconds."""
+    """Shows events as lines; work before the first step at most every ten seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
         self._started = self._last = time.monotonic()
         self._stage = ("", "")
 
     def __call__(self, event: Event) -> None:
         """Write the event's line."""
-        line = self._line(event)
-        if line:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
+        if line := self._line(event):
+            self._tell(line)
 
     def _line(self, event: Event) -> str:
         if isinstance(event, Preparing):
