@@ -8,10 +8,9 @@ import click
 from crossrank.cli.eval_inputs import Local, Stage, further_runs, identity, labels, measure_names, open_models
 from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.eval_table import print_evaluation
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE, allow_unverified
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options
-from crossrank.cli.unverified import allow_unverified
 from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH

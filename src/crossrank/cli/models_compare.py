@@ -11,10 +11,9 @@ from crossrank.cli.compare_inputs import Given
 from crossrank.cli.compare_table import print_comparison
 from crossrank.cli.eval_inputs import Local, labels, measure_names, open_models
 from crossrank.cli.eval_progress import QueriesShown
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE, allow_unverified
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options
-from crossrank.cli.unverified import allow_unverified
 from crossrank.collection import Collection
 from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
