@@ -23,7 +23,7 @@ from crossrank.documents.texts import NESTING_MAX
 from crossrank.engine.cut import WINDOWS_MAX
 from crossrank.evaluate.calibrate import PAIRS_MIN
 from crossrank.explain.explain import UNITS_MAX
-from crossrank.schedule import WAITING_MAX
+from crossrank.schedule.scheduler import WAITING_MAX
 from crossrank.server.settings import Settings
 from docblocks import CODE, DOCS, Block, blocks, differs
 from serving import Reusable, Serving

@@ -17,9 +17,9 @@ from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import CheckpointError, ReplicaError, UsageError
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
+from crossrank.schedule.turn import CHARACTERS_MIN
 from crossrank.testing import FakeBackend
-from crossrank.turn import CHARACTERS_MIN
 
 BOUND_S = 60  # no wait of a test may be longer
 LIMITS = Limits(tokens_max=2**20, rows_max=2**20, tokens_hurried=2, ahead=1)

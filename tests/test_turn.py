@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome
-from crossrank.turn import ALONE_S, CHARACTERS_MIN, SERVING_S, Turn, next_turn
-from crossrank.work import Work
+from crossrank.schedule.turn import ALONE_S, CHARACTERS_MIN, SERVING_S, Turn, next_turn
+from crossrank.schedule.work import Work
 
 NOW = 1_000.0
 SPEEDS = st.sampled_from([0.0, 1e4, 3e5, 1e9])

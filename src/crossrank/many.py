@@ -19,9 +19,9 @@ from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome
 from crossrank.errors import CrossrankError
 from crossrank.observe.watch import Watch
 from crossrank.question import Question
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
+from crossrank.schedule.work import Work
 from crossrank.types import Document, Ranking
-from crossrank.work import Work
 
 
 @dataclass(frozen=True, slots=True)

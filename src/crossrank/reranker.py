@@ -34,9 +34,9 @@ from crossrank.progress import ranking_bar
 from crossrank.question import PreparedDocuments, Question, calibrating, is_small, pairs_of
 from crossrank.rankers import FAILURES, Call, Fallback, aask, ask, check_ranker, instead
 from crossrank.remote.names import is_remote
-from crossrank.schedule import WAITING_MAX, Scheduler
+from crossrank.schedule.scheduler import WAITING_MAX, Scheduler
+from crossrank.schedule.work import Work
 from crossrank.types import Document, Ranking
-from crossrank.work import Work
 
 
 class Reranker(Keeps, AsyncCloses):

@@ -22,7 +22,7 @@ from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import ArgumentTypeError, MissingExtra, NotFiniteError, UsageError
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
 
 Activation = Callable[[Any], Any]
 Scores = NDArray[np.float32]  # [n], or [n, labels] of a model with several labels

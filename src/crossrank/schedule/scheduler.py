@@ -18,8 +18,8 @@ from crossrank.engine.scorer import Begun, Outcome, Scorer
 from crossrank.errors import OverloadError, UsageError
 from crossrank.forks import in_children
 from crossrank.observe import BatchRan, emit, listening
-from crossrank.turn import CHARACTERS_MIN, SERVING_S, next_turn
-from crossrank.work import MicroBatch, Work
+from crossrank.schedule.turn import CHARACTERS_MIN, SERVING_S, next_turn
+from crossrank.schedule.work import MicroBatch, Work
 
 PRIORITY_S = 10.0  # seconds of waiting that one step of priority is worth: nobody starves
 WAITING_MAX = 65_536  # pairs, of all callers together

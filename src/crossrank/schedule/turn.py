@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import PORTION_CHARACTERS
-from crossrank.work import Share, Work
+from crossrank.schedule.work import Share, Work
 
 SERVING_S = 0.1  # what a micro-batch should take while several wait: so long each waits for their next turn, or less
 ALONE_S = 0.3  # the same while only one does: larger ones are a little faster, and somebody new waits so long at most
