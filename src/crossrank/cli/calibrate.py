@@ -15,7 +15,7 @@ from crossrank.calibration import beside, file_of_name, write
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.eval_inputs import Stage
 from crossrank.cli.facts import print_columns, print_facts, say
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE
 from crossrank.cli.progress import waiting
 from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES

@@ -12,7 +12,7 @@ import click
 
 from crossrank import __version__
 from crossrank.cli.facts import print_facts
-from crossrank.cli.unverified import allow_unverified
+from crossrank.cli.options import allow_unverified
 from crossrank.machine import cpu_name, cpu_quota, gpus, memory_bytes, usable_cores
 from crossrank.numa import domains
 

@@ -9,7 +9,7 @@ import click
 
 from crossrank.arguments import check_query
 from crossrank.cli.documents import FORMATS, STDIN, read_documents
-from crossrank.cli.kinds import names
+from crossrank.cli.options import names
 from crossrank.cli.progress import waiting
 from crossrank.cli.search_show import print_search_json, print_search_table, print_search_tsv
 from crossrank.composition.stage import Stage

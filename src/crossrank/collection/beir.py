@@ -60,11 +60,28 @@ def read_collection(
         raise InputFileError("Without a folder, three files are needed: queries, corpus and qrels.")
     queries_file = queries or existing(folder, "queries")
     corpus_file = corpus or existing(folder, "corpus")
-    qrels_file = qrels or _split(folder, split)
+    qrels_file = qrels or split_file(folder, split)
     name = queries_file.resolve().parent.name if folder is None else folder.resolve().name
     collection = Collection(name, read_texts(queries_file), read_texts(corpus_file), read_qrels(qrels_file))
     _check_ids(collection, queries_file, corpus_file, qrels_file)
     return collection
+
+
+def split_file(folder: Path | None, split: str) -> Path:
+    """The judgements of a split of a folder.
+
+    Raises:
+        InputFileError: there are none.
+    """
+    assert folder is not None, "bug: a split is looked for in no folder"
+    file = folder / "qrels" / f"{split}.tsv"
+    if file.is_file():
+        return file
+    there = ", ".join(sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))) or "none"
+    raise InputFileError(
+        f"{folder} has no qrels/{split}.tsv; splits there: {there}. "
+        "Choose one with --split (in a training config: split)."
+    )
 
 
 def _check_ids(collection: Collection, queries: Path, corpus: Path, qrels: Path) -> None:
@@ -91,12 +108,3 @@ def _check_ids(collection: Collection, queries: Path, corpus: Path, qrels: Path)
             f"{qrels}: none of its {len(relevant):,} relevant documents is in {corpus} (the first is {relevant[0]!r}); "
             "the files belong to different sets."
         )
-
-
-def _split(folder: Path | None, split: str) -> Path:
-    assert folder is not None, "bug: a split is looked for in no folder"
-    file = folder / "qrels" / f"{split}.tsv"
-    if file.is_file():
-        return file
-    there = ", ".join(sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))) or "none"
-    raise InputFileError(f"{folder} has no qrels/{split}.tsv; splits there: {there}. Choose one with --split.")

@@ -24,20 +24,6 @@ def fingerprint(value: Any) -> str:
     return hashlib.blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
-def texts_fingerprint(texts: list[str]) -> str:
-    """16 hexadecimal digits of texts in their order."""
-    digest = hashlib.blake2b(digest_size=8)
-    for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
-
-
-def file_fingerprint(file: Path) -> str:
-    """16 hexadecimal digits of a file's content."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-
-
 class Store:
     """Arrays by key below a folder.
 
