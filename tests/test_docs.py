@@ -106,7 +106,7 @@ def run(block: Block, page: str, names: dict[str, object], address: str) -> None
     """One block; what it prints is what is shown, up to the server's address."""
     where = f"docs/{page}:{block.line}"
     if block.language == "python":
-        printed = python(block.code.replace(ADDRESS, address), where, names)
+        printed = python(block.code.replace(ADDRESS, address), where, names, address)
         if block.shown is not None:
             found = differs(block.shown, printed.replace(address, ADDRESS))
             assert found is None, f"{where}\n{found}"
@@ -122,8 +122,11 @@ def run(block: Block, page: str, names: dict[str, object], address: str) -> None
         assert found is None, f"{where}: {command}\n{found}"
 
 
-def python(code: str, where: str, names: dict[str, object]) -> str:
-    """What a block prints: in this process, or, where it is a vendor's client, in that one's environment."""
+def python(code: str, where: str, names: dict[str, object], address: str) -> str:
+    """What a block prints: in this process, or, where it is a vendor's client, in that one's environment.
+
+    A client of Cohere's that names no address asks the server of the page.
+    """
     client = next((name for name in CLIENTS if f"import {name}\n" in code), None)
     if client is None:
         printed = io.StringIO()
@@ -133,7 +136,10 @@ def python(code: str, where: str, names: dict[str, object]) -> str:
     interpreter = ROOT / f".venv-{CLIENTS[client]}" / "bin" / "python"
     if not interpreter.exists():
         pytest.skip(f"scripts/sdk_env.sh {CLIENTS[client]} was not run; `make test` runs it")
-    done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    here = {**os.environ, "CO_API_URL": address, "CO_API_KEY": "any"}
+    done = subprocess.run(
+        [interpreter, "-c", code], env=here, capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
     assert done.returncode == 0, f"{where}\n{done.stderr}"
     return done.stdout
 
