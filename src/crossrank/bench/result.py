@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrank.bench.machine import Machine
-from crossrank.errors import InputFileError, UsageError
+from crossrank.errors import CrossrankError, InputFileError, UsageError
 from crossrank.writing import unwritable, write_whole
 
 SCHEMA_VERSION = 1  # raised when a field changes its meaning or goes
@@ -80,8 +80,13 @@ def write_text(file: Path, text: str) -> None:
     try:
         write_whole(file, text)
     except OSError as exc:
-        remedy = "Give a file in a folder that exists and that you may write to."
-        raise unwritable(file, exc, left="Make room, and measure again.", remedy=remedy) from exc
+        raise not_written(file, exc) from exc
+
+
+def not_written(file: Path, exc: OSError) -> CrossrankError:
+    """What to raise where a result cannot be written."""
+    remedy = "Give a file in a folder that exists and that you may write to."
+    return unwritable(file, exc, left="Make room, and measure again.", remedy=remedy)
 
 
 def read_result(file: Path) -> Result:
