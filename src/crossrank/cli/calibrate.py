@@ -23,13 +23,14 @@ from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibra
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram
 from crossrank.evaluate.candidates import candidates_of
 from crossrank.evaluate.collection import read_collection
-from crossrank.evaluate.folder import unwritable
+from crossrank.evaluate.folder import check_writable, unwritable
 from crossrank.evaluate.labels import Labels, labels_of, read_labels
 from crossrank.evaluate.precision import probes_of
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
 SCHEMA_VERSION = 1
+GIVE = "a file in a folder of yours with --out, or set CROSSRANK_CACHE for --name"
 HEADINGS = ("", "calibration error (ECE)", "Brier score", "log loss")
 EXAMPLES = """\b
 Examples:
@@ -103,8 +104,10 @@ def command(
     is used by itself.
     """
     file = _place(model, name, out)
+    check_writable(file, give=GIVE)
     if plot is not None:
         check_plot(plot)
+        check_writable(plot, give="a file in a folder of yours with --plot")
     library()
     with waiting("Reading the labels"):
         labels = _collection(source, split, limit, depth) if source.is_dir() else read_labels(source)
@@ -122,7 +125,8 @@ def command(
     try:
         write(found.calibration, file)
     except OSError as exc:
-        raise unwritable(file, exc) from exc
+        _print(found, origin.model, labels, precision_at_least)  # scoring may have taken minutes
+        raise unwritable(file, exc, kept=False, give=GIVE) from exc
     if plot is not None:
         write_diagram(found, plot, model=origin.model, labels=labels.name)
     given = name or (file if out else None)
