@@ -117,6 +117,8 @@ def test_the_command_compares_models(texts: Path, checkpoint, given: list[str]) 
     code, output = run("--compare", "crossrank-mini", mine, *given)
     assert code == 0, output
     assert "Kendall's tau" in output
+    code, output = run("--compare", "crossrank-mini", "crossrank-mini", *given)
+    assert "B  crossrank-mini (2)\n" in output
     code, output = run(*given, "--compare", "crossrank-mini", mine, "--json")
     assert code == 0, output
     document = json.loads(output[output.index("{") :])
@@ -151,6 +153,7 @@ def test_a_budget_holds(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "Give one of"),
         (["--documents", "d.txt"], "--queries FILE is missing"),
         (["--queries", "q.txt", "--run", "r.trec"], "--corpus FILE"),
+        (["--queries", "q.csv", "--documents", "d.txt"], "queries are a .txt file, one a line, or .jsonl"),
         (["--queries", "q.txt", "--corpus", "c.jsonl", "--run", "r.trec"], "belong to different sets"),
     ],
 )

@@ -106,3 +106,15 @@ def unwritable(place: Path, exc: Exception, *, left: str, remedy: str) -> Crossr
     where = getattr(exc, "filename", None)
     about = f"{where}: " if where and str(where) != str(place) else ""
     return UsageError(f"{place} cannot be written: {about}{reason}. {remedy}")
+
+
+def check_writable(file: Path, *, remedy: str) -> None:
+    """Whether a file can be written there, as far as can be told without writing it; folders may be missing.
+
+    Raises:
+        UsageError: it is a folder, or in one that may not be written to.
+    """
+    place = next(one for one in (file, *file.absolute().parents) if one.exists())
+    if file.is_dir() or (place != file and not place.is_dir()) or not os.access(place, os.W_OK):
+        why = "it is a folder" if file.is_dir() else f"{place} is no folder that you may write to"
+        raise UsageError(f"{file} cannot be written: {why}. {remedy}")

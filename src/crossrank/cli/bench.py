@@ -237,8 +237,10 @@ def command(
     except KeyboardInterrupt:
         interrupted = True  # what was measured is worth as much as if it had been all
     result = result_of(bench, price_hour=price_hour, threads=threads)
-    places.write(result)
-    _show(result, as_json=as_json)
+    try:
+        places.write(result)
+    finally:
+        _show(result, as_json=as_json)
     if interrupted:
         raise KeyboardInterrupt
     if measured_table(result) is None:

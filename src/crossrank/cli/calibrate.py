@@ -27,9 +27,10 @@ from crossrank.evaluate.labels import Labels, labels_of, read_labels
 from crossrank.evaluate.precision import probes_of
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
-from crossrank.writing import unwritable
+from crossrank.writing import check_writable, unwritable
 
 SCHEMA_VERSION = 1
+GIVE = "Give a file in a folder of yours with --out, or set CROSSRANK_CACHE for --name."
 HEADINGS = ("", "calibration error (ECE)", "Brier score", "log loss")
 EXAMPLES = """\b
 Examples:
@@ -103,8 +104,10 @@ def command(
     is used by itself.
     """
     file = _place(model, name, out)
+    check_writable(file, remedy=GIVE)
     if plot is not None:
         check_plot(plot)
+        check_writable(plot, remedy="Give a file in a folder of yours with --plot.")
     library()
     with waiting("Reading the labels"):
         labels = _collection(source, split, limit, depth) if source.is_dir() else read_labels(source)
@@ -122,8 +125,8 @@ def command(
     try:
         write(found.calibration, file)
     except OSError as exc:
-        left = "Nothing is left of it; make room and run the same command again."
-        raise unwritable(file, exc, left=left, remedy="Give a file of yours with --out.") from exc
+        _print(found, origin.model, labels, precision_at_least)  # scoring may have taken minutes
+        raise unwritable(file, exc, left="Make room and run the same command again.", remedy=GIVE) from exc
     if plot is not None:
         write_diagram(found, plot, model=origin.model, labels=labels.name)
     given = name or (file if out else None)

@@ -88,6 +88,8 @@ def _queries(file: Path) -> dict[str, str]:
     """Texts by id: of JSON lines their own, of plain lines the line's number."""
     if file.suffix in (".jsonl", ".gz", ".ndjson"):
         return read_texts(file)
+    if file.suffix in (".csv", ".tsv", ".json"):
+        raise InputFileError(f"{file}: queries are a .txt file, one a line, or .jsonl, each line with _id and text.")
     lines = read_text(str(file)).split("\n")
     found = {str(number): line.strip() for number, line in enumerate(lines, 1) if line.strip()}
     if not found:

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -83,47 +83,52 @@ def terminal_bar(total: int, bar_format: str, **options: Any) -> Any:
 
 
 @contextmanager
-def waiting(message: str) -> Iterator[Callable[[str], None]]:
-    """Shows the message with the seconds that have passed, on stderr, while the body runs; leaves the line empty.
-
-    What the body is given writes a line to stderr, above the message.
-    """
-    sign = _Sign(message)
+def waiting(message: str) -> Iterator["Sign"]:
+    """Shows the message with the seconds that have passed, on stderr, while the body runs; leaves the line empty."""
+    sign = Sign(message)
     if not sys.stderr.isatty():
-        yield sign.tell
+        yield sign
         return
     thread = threading.Thread(target=sign.spin, daemon=True)
     thread.start()
     try:
-        yield sign.tell
+        yield sign
     finally:
         sign.done.set()
         thread.join()
 
 
-class _Sign:
-    """A line that changes, below those that stay."""
+class Sign:
+    """A line that changes, below those that stay.
+
+    Attributes:
+        message: shown from the next change on; a signal handler may set it.
+    """
 
     def __init__(self, message: str) -> None:
         self.done = threading.Event()
-        self._message, self._shown, self._writing = message, "", threading.Lock()
+        self.message, self._shown, self._writing = message, "", threading.Lock()
 
     def tell(self, line: str) -> None:
+        """Write a line to stderr, above the message."""
         with self._writing:
             self._wipe()
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
     def spin(self) -> None:
+        """Show it, until it is done."""
         started, frame = time.monotonic(), 0
         if self.done.wait(AFTER_S):
             return
         with suppress(OSError):  # a terminal that has gone is no reason to stop
             while not self.done.wait(EVERY_S):
                 with self._writing:
-                    seconds = time.monotonic() - started
-                    self._shown = f"{FRAMES[frame % len(FRAMES)]} {self._message} … {seconds:.0f} s"
-                    sys.stderr.write(f"\r{self._shown}")
+                    line = f"{FRAMES[frame % len(FRAMES)]} {self.message} … {time.monotonic() - started:.0f} s"
+                    if len(line) < len(self._shown):
+                        self._wipe()
+                    self._shown = line
+                    sys.stderr.write(f"\r{line}")
                     sys.stderr.flush()
                 frame += 1
             with self._writing:
