@@ -9,7 +9,7 @@ from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.scorer import Scorer
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
 from crossrank.testing import FakeBackend
 
 BOUND_S = 60  # no wait of a test may be longer

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import uvloop
 
 from crossrank import Reranker
-from crossrank.documents import as_documents
+from crossrank.documents.texts import as_documents
 from crossrank.errors import UsageError
 from crossrank.server.app import App
 from crossrank.server.listen import listen

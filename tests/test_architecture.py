@@ -21,6 +21,21 @@ def test_every_room_is_in_the_plan() -> None:
     assert {room for room in rooms if room not in PARTS["2"]} == set()
 
 
+@pytest.mark.parametrize(
+    "room", sorted(file.parent for file in PACKAGE.glob("*/__init__.py")), ids=lambda one: one.name
+)
+def test_every_module_is_in_its_room(room: Path) -> None:
+    """Each module of a package stands in the package's lines of section 2; but of those with one a thing, not each."""
+    rows = re.split(r"\n(?=  \w)", PARTS["2"])
+    row = next(row for row in rows if row.startswith(f"  {room.name}/"))
+    ours = set(re.findall(r"\w+", row))
+    others = {"wire": "one module a vendor", "integrations": "one module a framework", "cli": "one file a subcommand"}
+    if room.name in others:
+        assert others[room.name] in row
+    else:
+        assert {file.stem for file in room.glob("[!_]*.py")} - ours == set()
+
+
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/[\w*.]+)`", PARTS["3"]))))
 def test_every_guard_is_there(named: str) -> None:
     """The tests that guard the invariants of section 3."""

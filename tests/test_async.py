@@ -15,7 +15,7 @@ import trio
 
 from crossrank import Ranking, Reranker
 from crossrank.errors import ArgumentTypeError, ClosedError, UsageError
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
 from fakes import BOUND_S, GatedBackend, schedulers
 
 QUERY = "Who created Python?"

@@ -131,7 +131,7 @@ def test_no_more_is_spent_than_was_allowed(cohere: FakeVendor, crossrank: RESULT
 def test_ctrl_c_shows_what_was_measured(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """With exit code 130; the file has it too. A bar showed how far it was."""
     out = tmp_path / "b.json"
-    many = ("--documents", "2,100000", "--seconds", 600, "--words", 200)
+    many = ("--documents", "2,100000", "--seconds", 36_000, "--words", 200)
     terminal = Terminal("bench", "-m", checkpoint("bert", max_length=512), *QUICK, *many, "--out", out, columns=200)
     terminal.wait_for("100000 documents, warm-up")
     os.kill(terminal.process, signal.SIGINT)

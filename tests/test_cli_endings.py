@@ -181,6 +181,19 @@ def test_interrupted_while_scoring(large: Path) -> None:
 
 
 @pytest.mark.timeout(PATIENCE_S)
+def test_errors_break_between_words_on_a_terminal() -> None:
+    """And are one line in a pipe."""
+    code, written = Terminal("rank", "q", "none.txt", columns=30).end()
+    assert code == 2
+    assert written.splitlines() == [
+        "crossrank: none.txt: no such",
+        "file. Give a file of",
+        "documents, or - for standard",
+        "input.",
+    ]
+
+
+@pytest.mark.timeout(PATIENCE_S)
 def test_interrupted_in_a_pipe(large: Path) -> None:
     """A SIGINT to a command without a terminal ends it with 130, one message, and no output."""
     process = started("rank", "q", "-", stdin=subprocess.PIPE)

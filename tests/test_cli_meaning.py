@@ -192,12 +192,16 @@ def test_files_are_explained_whole_or_by_index(crossrank: Run) -> None:
         (["b.jsonl"], "holds 2 documents; say which with --index"),
         (["b.jsonl", "--index", "2"], "the first is 0"),
         (["nowhere.txt"], "no such file"),
+        (["folder"], "folder is a folder. Give a text"),
+        (["empty.txt"], "empty.txt holds no text to explain"),
         (["a text", "--index", "2"], "are for files of many documents"),
         (["a text", "--unit", "line"], "Invalid value for '--unit'"),
     ],
 )
 def test_mistakes_of_explaining_end_with_2(crossrank: Run, arguments: list[str], message: str) -> None:
     Path("b.jsonl").write_text('"a"\n"b"\n')
+    Path("empty.txt").write_text("\n")
+    Path("folder").mkdir()
     code, out, err = crossrank("explain", QUERY, *arguments)
     assert (code, out) == (2, "")
     assert message in err

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from crossrank.checkpoint.catalogue import CATALOGUE
-from crossrank.cli.facts import print_columns
+from crossrank.checkpoint.catalogue import CATALOGUE, MINI
+from crossrank.cli.facts import print_columns, say
 from crossrank.cli.main import cli, run
 from crossrank.machine import usable_cores
 
@@ -47,6 +47,13 @@ def test_list_shows_every_known_model(capsys: pytest.CaptureFixture[str]) -> Non
     assert [line.split()[0] for line in others] == [model.name for model in CATALOGUE]
 
 
+def test_the_bundled_model_is_what_the_catalogue_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its row is written down; its files say the same."""
+    facts = json.loads(output(capsys, "models", "info", "--json"))
+    known = (MINI.name, MINI.family, MINI.parameters_m, MINI.max_length)
+    assert (facts["name"], facts["family"], facts["parameters_m"], facts["max_length"]) == known
+
+
 def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """--json gives the same facts as numbers and truth values, under a version."""
     document = json.loads(output(capsys, "models", "list", "--json"))
@@ -74,6 +81,33 @@ def test_columns_of_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     print_columns(("model", "n", "languages"), rows, expendable=("languages", "n"))
     assert capsys.readouterr().out.splitlines() == ["model         n", "name          1", "longer name  22"]
+
+
+def test_a_terminal_that_is_too_narrow_for_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row takes several lines: its name, then what the headings say of it; empty cells are left out."""
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    rows = [("1", "a-long-name-of-a-model", "0.5", "passes"), ("2", "other", "0.25", "")]
+    print_columns(("#", "model", "quality", "gate"), rows, expendable=())
+    assert capsys.readouterr().out.splitlines() == [
+        "1  a-long-name-of-a-model",
+        "    quality 0.5, gate",
+        "    passes",
+        "2  other",
+        "    quality 0.25",
+    ]
+
+
+def test_sentences_break_between_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, under their indent; in a pipe a line stays one."""
+    say("one two\n\n  three four five")
+    assert capsys.readouterr().out == "one two\n\n  three four five\n"
+    monkeypatch.setenv("COLUMNS", "12")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    say("one two\n\n  three four five")
+    assert capsys.readouterr().out == "one two\n\n  three four\n  five\n"
 
 
 def test_info_of_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,17 @@
 """Test collections are read as they are, and refused with the place and the remedy when they contradict themselves."""
 
+import codecs
 import gzip
 import json
 from pathlib import Path
 
 import pytest
 
+from crossrank.collection import Collection, read_collection, read_qrels, read_run, write_run
+from crossrank.collection.runs import default_run, run_name
 from crossrank.errors import InputFileError, UsageError
 from crossrank.evaluate.bm25 import Bm25
 from crossrank.evaluate.candidates import candidates_of, from_bm25, from_pool, from_run, has_pools
-from crossrank.evaluate.collection import Collection, read_collection, read_qrels, read_run, write_run
-from crossrank.evaluate.runs import default_run, run_name
 
 
 def write_set(folder: Path, qrels: str = "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\td3\t1\n") -> Path:
@@ -88,7 +89,8 @@ def test_a_split_that_is_missing(tmp_path: Path) -> None:
             b'{"_id": "d1", "text": "a"}\n{"_id": "d1", "text": "b"}\n',
             "line 2: the id 'd1' stands in the file a second",
         ),
-        (b'{"_id": "d1", "text": "\xff"}\n', "is not UTF-8"),
+        (b'{"_id": "d0", "text": "x"}\n{"_id": "d1", "text": "\xff"}\n', "line 2: byte 0xff is not UTF-8"),
+        (codecs.BOM_UTF16_LE + '{"_id": "d1", "text": "x"}'.encode("utf-16-le"), "iconv -f UTF-16"),
     ],
 )
 def test_texts_that_cannot_be_read(tmp_path: Path, content: bytes, told: str) -> None:

@@ -22,9 +22,10 @@ from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Outcome, Scorer
 from crossrank.errors import NotFiniteError, OverloadError, UsageError
 from crossrank.observe import BatchRan, RankingDone, subscribe
-from crossrank.schedule import CHARACTERS_MIN, Scheduler
+from crossrank.schedule.scheduler import Scheduler
+from crossrank.schedule.turn import CHARACTERS_MIN
+from crossrank.schedule.work import Work
 from crossrank.testing import FakeBackend
-from crossrank.work import Work
 from fakes import BOUND_S, GatedBackend, schedulers
 
 LONG = "fox " * (CHARACTERS_MIN // 8)  # two of these fill a micro-batch

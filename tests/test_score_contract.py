@@ -22,7 +22,7 @@ from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Scorer
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
 from crossrank.testing import FakeBackend
 from engines import ENGINES, FAMILIES
 from fakes import fake_scorer

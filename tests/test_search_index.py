@@ -112,10 +112,10 @@ def test_half_written_files_are_made_again(tmp_path: Path) -> None:
     (segment,) = (folder / SEGMENTS).iterdir()
     segment.write_bytes(segment.read_bytes()[:100])
     (folder / MANIFEST).write_text("{")
-    (folder / f"{'0123' * 8}.part").mkdir()
+    (folder / f".{'0123' * 8}.part").mkdir()
     for path in folder.iterdir():
-        if path.is_dir() and path.name not in (SEGMENTS, f"{'0123' * 8}.part"):
-            path.rename(folder / f"{'beef' * 8}.part")
+        if path.is_dir() and path.name not in (SEGMENTS, f".{'0123' * 8}.part"):
+            path.rename(folder / f".{'beef' * 8}.part")
     assert len(Bm25Index.build(folder, texts).retrieve("python", 5)) == 3
     assert not list(folder.glob("*.part"))
 
@@ -212,6 +212,33 @@ def test_search_on_a_terminal(file: Path) -> None:
     assert "candidates, retrieve" in written
 
 
+def test_search_on_a_narrow_terminal(file: Path) -> None:
+    """Where there is no room for it, who found a hit is left out; no line is wider than the terminal."""
+    code, written = Terminal("search", QUERY, file, columns=40, NO_COLOR="1").end()
+    assert code == 0, written
+    assert "found by" not in written
+    assert max(map(len, written.splitlines())) <= 40
+
+
+def test_search_that_finds_nothing_says_what_to_do(file: Path) -> None:
+    code, written = Terminal("search", "zzyzx", file).end()
+    assert code == 0, written
+    assert written.startswith("Nothing was found: no passage has a word of the query.")
+
+
+@pytest.mark.timeout(60)
+def test_interrupted_search_says_what_is_kept(tmp_path: Path) -> None:
+    """Ctrl-C while the index is made; the same command goes on from there."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(f"{n} {' '.join(f'w{n * k % 7919}' for k in range(40))}\n" for n in range(200_000)))
+    terminal = Terminal("search", "w1", corpus, "--index", tmp_path / "index", columns=200)
+    terminal.wait_for("passages |")
+    terminal.press("\x03")
+    code, written = terminal.end()
+    assert code == 130
+    assert f"What was indexed is kept in {tmp_path / 'index'}; the same command goes on from there." in written
+
+
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert run(lambda: cli.main(["search", *map(str, arguments)], standalone_mode=False)) == 2
     return capsys.readouterr().err
@@ -224,6 +251,7 @@ def test_search_mistakes(file: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "lines 1 and 3 have the same id, 1. Ids must differ" in complaint(capsys, "a", twice)
     assert "no such file" in complaint(capsys, "a", tmp_path / "nowhere.txt")
     assert "search needs a file" in complaint(capsys, "a", "-")
+    assert f"{tmp_path}: a folder" in complaint(capsys, "a", tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
     assert "Give an empty folder" in complaint(capsys, "a", file, "--index", tmp_path / "full")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank.cli.group import cli
+from crossrank.collection import Collection
 from crossrank.errors import UsageError
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side
 from crossrank.testing import FakeVendor
 from crossrank.types import Hit, Ranking
@@ -117,6 +117,8 @@ def test_the_command_compares_models(texts: Path, checkpoint, given: list[str]) 
     code, output = run("--compare", "crossrank-mini", mine, *given)
     assert code == 0, output
     assert "Kendall's tau" in output
+    code, output = run("--compare", "crossrank-mini", "crossrank-mini", *given)
+    assert "B  crossrank-mini (2)\n" in output
     code, output = run(*given, "--compare", "crossrank-mini", mine, "--json")
     assert code == 0, output
     document = json.loads(output[output.index("{") :])
@@ -151,6 +153,7 @@ def test_a_budget_holds(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "Give one of"),
         (["--documents", "d.txt"], "--queries FILE is missing"),
         (["--queries", "q.txt", "--run", "r.trec"], "--corpus FILE"),
+        (["--queries", "q.csv", "--documents", "d.txt"], "queries are a .txt file, one a line, or .jsonl"),
         (["--queries", "q.txt", "--corpus", "c.jsonl", "--run", "r.trec"], "belong to different sets"),
     ],
 )
@@ -176,3 +179,16 @@ def test_recommend_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     code, output = run("--recommend", "--language", "german")
     assert code == 2
     assert "ISO 639-1" in output
+
+
+def test_recommend_has_a_limit_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --latency-ms it is a second, and says so; inf is none, which JSON has as null."""
+    monkeypatch.setenv("CROSSRANK_CACHE", str(tmp_path))
+    asked = ("--recommend", "--documents", "2", "--document-tokens", "8", "--language", "ja", "--structured")
+    code, output = run(*asked)
+    assert code == 0, output
+    assert "within 1,000 ms" in output.splitlines()[0]
+    code, output = run(*asked, "--latency-ms", "inf")
+    assert "however long it takes" in output.splitlines()[0]
+    code, output = run(*asked, "--latency-ms", "inf", "--json")
+    assert json.loads(output[output.index("{") :])["needs"]["latency_ms"] is None

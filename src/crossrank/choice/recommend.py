@@ -193,9 +193,9 @@ class _Clock:
         how: How = "measured" if timing.documents == self._needs.documents else "scaled"
         note = f"{timing.engine}; {timing.date}"
         if how == "scaled":
-            note = f"measured with {timing.documents} documents: {note}"
+            note = f"measured with fewer documents: {note}"
         if timing.share < BUSY:
-            how, note = "estimated", f"by CPU time, as other work had the cores ({ms:,.0f} ms on the clock): {note}"
+            how, note = "estimated", f"by CPU time, as other work had the cores: {note}"
             ms *= timing.share
         if other:
             how, note = "estimated", f"{ratio:.1f} times the operations of {other}, which was measured: {note}"

@@ -26,12 +26,11 @@ from crossrank.bench.texts import WORDS, Texts, built, of_folder, own
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bench_progress import CasesShown
 from crossrank.cli.documents import read_documents
-from crossrank.cli.facts import print_columns
-from crossrank.cli.kinds import FILE
+from crossrank.cli.facts import print_columns, say
+from crossrank.cli.options import FILE, allow_unverified
 from crossrank.cli.printable import printable
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options
-from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.options import CHOICES
 from crossrank.errors import CrossrankError
 
@@ -238,8 +237,10 @@ def command(
     except KeyboardInterrupt:
         interrupted = True  # what was measured is worth as much as if it had been all
     result = result_of(bench, price_hour=price_hour, threads=threads)
-    places.write(result)
-    _show(result, as_json=as_json)
+    try:
+        places.write(result)
+    finally:
+        _show(result, as_json=as_json)
     if interrupted:
         raise KeyboardInterrupt
     if measured_table(result) is None:
@@ -271,8 +272,8 @@ def _show(result: Result, *, as_json: bool) -> None:
     if (table := measured_table(result)) is not None:
         print_columns(table.headings, table.rows, expendable=EXPENDABLE)
     for line in (*failures(result), *result.notes):
-        click.echo(printable(line))
+        say(printable(line))
     quoted = quoted_table(result)
     click.echo()
     print_columns(quoted.headings, quoted.rows, expendable=QUOTED_EXPENDABLE)
-    click.echo(f"\n{printable(method(result))}")
+    say(f"\n{printable(method(result))}")

@@ -14,22 +14,23 @@ import click
 from crossrank.calibration import beside, file_of_name, write
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.eval_inputs import Stage
-from crossrank.cli.facts import print_columns, print_facts
-from crossrank.cli.kinds import FILE
+from crossrank.cli.facts import print_columns, print_facts, say
+from crossrank.cli.options import FILE
 from crossrank.cli.progress import waiting
+from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.errors import UsageError
 from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate, library
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram
 from crossrank.evaluate.candidates import candidates_of
-from crossrank.evaluate.collection import read_collection
-from crossrank.evaluate.folder import unwritable
 from crossrank.evaluate.labels import Labels, labels_of, read_labels
 from crossrank.evaluate.precision import probes_of
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
+from crossrank.writing import check_writable, unwritable
 
 SCHEMA_VERSION = 1
+GIVE = "Give a file in a folder of yours with --out, or set CROSSRANK_CACHE for --name."
 HEADINGS = ("", "calibration error (ECE)", "Brier score", "log loss")
 EXAMPLES = """\b
 Examples:
@@ -67,9 +68,14 @@ Examples:
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
 @click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
-@click.option("--long-documents", type=click.Choice(CHOICES["long_documents"]), default="chunk", help="As of rank.")
+@click.option(
+    "--long-documents",
+    type=click.Choice(CHOICES["long_documents"]),
+    default="chunk",
+    help="If the model cannot read all of a document: its best window counts (the default), its end is cut, or stop.",
+)
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
-@click.option("--device", metavar="NAME", default="auto", help="As of rank.")
+@click.option("--device", metavar="NAME", default="auto", help="auto (the default), cpu, cuda, cuda:N, mps.")
 @click.option("--precision", type=click.Choice(CHOICES["precision"]), default="auto", help="What MODEL computes in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
@@ -98,8 +104,10 @@ def command(
     is used by itself.
     """
     file = _place(model, name, out)
+    check_writable(file, remedy=GIVE)
     if plot is not None:
         check_plot(plot)
+        check_writable(plot, remedy="Give a file in a folder of yours with --plot.")
     library()
     with waiting("Reading the labels"):
         labels = _collection(source, split, limit, depth) if source.is_dir() else read_labels(source)
@@ -117,7 +125,8 @@ def command(
     try:
         write(found.calibration, file)
     except OSError as exc:
-        raise unwritable(file, exc) from exc
+        _print(found, origin.model, labels, precision_at_least)  # scoring may have taken minutes
+        raise unwritable(file, exc, left="Make room and run the same command again.", remedy=GIVE) from exc
     if plot is not None:
         write_diagram(found, plot, model=origin.model, labels=labels.name)
     given = name or (file if out else None)
@@ -130,7 +139,7 @@ def command(
         how = (
             f"Reranker({model_given}{', ' if given and model else ''}{f'calibration={str(given)!r}' if given else ''})"
         )
-        click.echo(f"\nWritten: {written}. Use it with {how}.")
+        say(f"\nWritten: {written}. Use it with {how}.")
 
 
 def _place(model: str | None, name: str | None, out: Path | None) -> Path:
@@ -171,12 +180,10 @@ def _print(found: Calibrated, model: str, labels: Labels, wanted: float) -> None
         [(name, f"{one.ece:.4f}", f"{one.brier:.4f}", f"{one.log_loss:.4f}") for name, one in rows],
         expendable=(HEADINGS[2],),
     )
-    click.echo(
-        f"\nOf so few pairs, a calibration without any error would show an ECE of {found.after.ece_by_chance:.4f}."
-    )
-    click.echo(_threshold(found, wanted))
+    say(f"\nOf so few pairs, a calibration without any error would show an ECE of {found.after.ece_by_chance:.4f}.")
+    say(_threshold(found, wanted))
     for note in found.notes:
-        click.echo(note)
+        say(note)
 
 
 def _threshold(found: Calibrated, wanted: float) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from crossrank.cli.documents import read_documents, read_text
 from crossrank.cli.eval_inputs import Stage
+from crossrank.collection import Collection, Run, read_collection, read_qrels, read_run, read_texts
 from crossrank.errors import InputFileError, UsageError
 from crossrank.evaluate.bm25 import Bm25
-from crossrank.evaluate.collection import Collection, Run, read_collection, read_qrels, read_run, read_texts
 
 Candidates = dict[str, list[str]]
 
@@ -88,6 +88,8 @@ def _queries(file: Path) -> dict[str, str]:
     """Texts by id: of JSON lines their own, of plain lines the line's number."""
     if file.suffix in (".jsonl", ".gz", ".ndjson"):
         return read_texts(file)
+    if file.suffix in (".csv", ".tsv", ".json"):
+        raise InputFileError(f"{file}: queries are a .txt file, one a line, or .jsonl, each line with _id and text.")
     lines = read_text(str(file)).split("\n")
     found = {str(number): line.strip() for number, line in enumerate(lines, 1) if line.strip()}
     if not found:

@@ -1,10 +1,8 @@
 """A comparison of two models as a person reads it: how far they agree, what each takes, and where they differ most."""
 
-import click
-
-from crossrank.cli.facts import print_columns
+from crossrank.cli.facts import print_columns, say
 from crossrank.cli.printable import printable
-from crossrank.evaluate.collection import Collection
+from crossrank.collection import Collection
 from crossrank.evaluate.result import SIGNIFICANT, Speed
 from crossrank.evaluate.side_by_side import Difference, Quality, SideBySide
 
@@ -16,23 +14,23 @@ def print_comparison(found: SideBySide, collection: Collection, origin: str, exa
     """Agreement, speed and cost, quality, examples, notes."""
     one, other = map(printable, found.names)
     count = len(found.differences)
-    click.echo(f"A  {one}\nB  {other}\n")
-    click.echo(f"Over {count:,} quer{'y' if count == 1 else 'ies'} (candidates: {origin}), the mean:")
-    click.echo(f"  Kendall's tau of the two orders       {found.tau:.3f}")
-    click.echo(f"  the same documents in the first {found.top_k:<5} {found.overlap:.1%}")
-    click.echo(f"  the same document first               {found.same_first:.1%}\n")
+    say(f"A  {one}\nB  {other}\n")
+    say(f"Over {count:,} quer{'y' if count == 1 else 'ies'} (candidates: {origin}), the mean:")
+    say(f"  Kendall's tau of the two orders       {found.tau:.3f}")
+    say(f"  the same documents in the first {found.top_k:<5} {found.overlap:.1%}")
+    say(f"  the same document first               {found.same_first:.1%}\n")
     paid = 5 if any(speed.cost_usd is not None for speed in found.speeds) else 4
     rows = [_speed(name, speed)[:paid] for name, speed in zip("AB", found.speeds, strict=True)]
     print_columns(HEADINGS[:paid], rows, expendable=("documents a query",))
     for quality in found.qualities:
-        click.echo(f"\n{_quality(quality, found.judged)}")
+        say(f"\n{_quality(quality, found.judged)}")
     shown = [one for one in found.differences if one.overlap < 1 or one.tau < 1][:examples]
     if shown:
-        click.echo("\nWhere they differ most:")
+        say("\nWhere they differ most:")
     for difference in shown:
         _print_example(difference, collection, found.top_k)
     for note in found.notes:
-        click.echo(note)
+        say(note)
 
 
 def _speed(name: str, speed: Speed) -> tuple[str, ...]:
@@ -53,14 +51,14 @@ def _quality(quality: Quality, judged: int) -> str:
 
 
 def _print_example(difference: Difference, collection: Collection, top_k: int) -> None:
-    click.echo(f"\n  {printable(collection.queries[difference.query])}")
-    click.echo(f"    tau {difference.tau:.2f}, {difference.overlap:.0%} of the first {top_k} in common")
+    say(f"\n  {printable(collection.queries[difference.query])}")
+    say(f"    tau {difference.tau:.2f}, {difference.overlap:.0%} of the first {top_k} in common")
     if difference.firsts[0] != difference.firsts[1]:
         for name, document in zip("AB", difference.firsts, strict=True):
-            click.echo(f"    first by {name}: {_preview(collection, document)}")
+            say(f"    first by {name}: {_preview(collection, document)}")
     one, other = difference.ranks
     if one != other:
-        click.echo(f"    {one} by A, {other} by B: {_preview(collection, difference.mover)}")
+        say(f"    {one} by A, {other} by B: {_preview(collection, difference.mover)}")
 
 
 def _preview(collection: Collection, document: str) -> str:

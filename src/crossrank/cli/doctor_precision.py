@@ -11,12 +11,12 @@ import click
 
 from crossrank.checkpoint.source import locate
 from crossrank.cli.eval_inputs import Stage
-from crossrank.cli.facts import print_columns, print_facts
+from crossrank.cli.facts import print_columns, print_facts, say
 from crossrank.cli.progress import waiting
+from crossrank.collection import read_collection
 from crossrank.engine.open import available_precisions
 from crossrank.engine.precision import GATES, Measured, Verdict, by_exactness, keep
 from crossrank.evaluate.candidates import candidates_of
-from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.precision import SHIPPED, Probe, measure, probes_of, shipped_probes
 from crossrank.machine import cpu_name, usable_cores
 from crossrank.reranker import Reranker
@@ -66,9 +66,8 @@ def examine(
         print_facts(facts)
         click.echo()
         print_columns(HEADINGS, [_cells(one) for one in verdict.measured], expendable=(HEADINGS[5], HEADINGS[1]))
-        click.echo(f"\nThe fastest that agrees with fp32: {verdict.fastest}.", nl=file is None)
-        if file is not None:
-            click.echo(f' Precision "auto" opens this model in it from now on ({file}).')
+        later = "" if file is None else f' Precision "auto" opens this model in it from now on ({file}).'
+        say(f"\nThe fastest that agrees with fp32: {verdict.fastest}.{later}")
     if trouble is not None:
         click.echo(
             f'crossrank: the verdict could not be kept ({trouble}), so that "auto" stays what it was. '

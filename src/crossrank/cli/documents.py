@@ -1,6 +1,5 @@
 """Documents from files: .txt (a line each), .jsonl, .json, .csv, or standard input. It knows no models or rankings."""
 
-import codecs
 import csv
 import io
 import json
@@ -13,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from crossrank.documents import check_fields, text_of
+from crossrank.collection.lines import SEPARATORS, UTF16, separator_of
+from crossrank.documents.texts import check_fields, text_of
 from crossrank.errors import DocumentError, InputFileError
-from crossrank.evaluate.files import SEPARATORS, separator_of
 
 FORMATS = ("txt", "jsonl", "json", "csv")
 SUFFIXES = {".ndjson": "jsonl", ".tsv": "csv"}  # other endings of the same formats
@@ -23,7 +22,6 @@ STDIN = "-"
 BYTES_MAX = 512_000_000  # a file is read whole, and takes some times its size; no larger one fills the memory unasked
 CELL_MAX = 2**31 - 1  # characters of a CSV cell; the csv module's own limit is 128 Ki
 PREVIEW = 60
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how spreadsheets save "Unicode text"
 
 Numbered = Iterator[tuple[int, Any]]  # line numbers with documents
 

@@ -4,6 +4,7 @@ It knows the terminal; the work is in `crossrank.explain`.
 """
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from crossrank.arguments import check_query
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.documents import FORMATS, STDIN, Line, read_documents, read_text
 from crossrank.cli.heat import print_bars, print_heat
-from crossrank.cli.kinds import names
+from crossrank.cli.options import names
 from crossrank.cli.progress import waiting
 from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError, UsageError
@@ -42,12 +43,12 @@ Examples:
 @click.option(
     "--fields", metavar="A,B", type=names, help="Fields of objects and CSV rows that the model reads, in this order."
 )
-@click.option("-m", "--model", metavar="MODEL", help="As of rank; else the bundled model.")
+@click.option("-m", "--model", metavar="MODEL", help="A folder, a name, vendor:MODEL or a URL; else the bundled model.")
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")
 @click.option("--instruction", metavar="TEXT", help="What to look for, for models that are asked in words.")
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="CPU threads; else all usable cores.")
-@click.option("--device", metavar="NAME", help="As of rank.")
-@click.option("--precision", type=click.Choice(CHOICES["precision"]), help="As of rank.")
+@click.option("--device", metavar="NAME", help="auto (the default), cpu, cuda, cuda:N, mps.")
+@click.option("--precision", type=click.Choice(CHOICES["precision"]), help="What the model computes in; else auto.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     query: str,
@@ -86,7 +87,7 @@ def command(
 def _document(given: str, index: int | None, fields: list[str] | None) -> str | Line:
     """The text that was given, or the wanted document of a file."""
     suffix = Path(given).suffix.lower()
-    is_file = given == STDIN or _is_file(given)
+    is_file = given == STDIN or _there(given, Path.is_file)
     if suffix in SEVERAL and is_file:
         documents = read_documents(given, fields=fields)
         if index is None and len(documents) > 1:
@@ -99,15 +100,20 @@ def _document(given: str, index: int | None, fields: list[str] | None) -> str | 
     if index is not None or fields is not None:
         raise click.UsageError(f"--index and --fields are for files of many documents: {', '.join(SEVERAL)}.")
     if is_file:
-        return read_text(given)
+        text = read_text(given)
+        if not text.strip():
+            raise InputFileError(f"{'standard input' if given == STDIN else given} holds no text to explain.")
+        return text
+    if _there(given, Path.is_dir):
+        raise InputFileError(f"{given} is a folder. Give a text, a file, or - for standard input.")
     if suffix in TEXTS and not any(character.isspace() for character in given):
         raise InputFileError(f"{given}: no such file. Give a text, a file, or - for standard input.")
     return given
 
 
-def _is_file(given: str) -> bool:
+def _there(given: str, kind: Callable[[Path], bool]) -> bool:
     try:
-        return Path(given).is_file()
+        return kind(Path(given))
     except (OSError, ValueError):  # a text too long for a path, or with a zero in it
         return False
 

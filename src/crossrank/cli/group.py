@@ -10,17 +10,17 @@ from crossrank import __version__
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "rank": ("crossrank.cli.rank", "Rank documents by relevance to a query."),
-    "rank-dataset": ("crossrank.cli.rank_dataset", "Rank the candidates of many queries on a Ray cluster."),
     "search": ("crossrank.cli.search", "Search a corpus: retrieve many passages, rerank them to few."),
     "serve": ("crossrank.cli.serve", "Serve models over HTTP to any client of a rerank API."),
-    "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),
-    "bench": ("crossrank.cli.bench", "Measure how fast models are on this machine, and what that costs."),
-    "calibrate": ("crossrank.cli.calibrate", "Turn a model's scores into probabilities, from labelled pairs."),
     "explain": ("crossrank.cli.explain", "Show which parts of a document make its score."),
+    "eval": ("crossrank.cli.eval", "Measure how well models rerank a test collection."),
+    "calibrate": ("crossrank.cli.calibrate", "Turn a model's scores into probabilities, from labelled pairs."),
+    "bench": ("crossrank.cli.bench", "Measure how fast models are on this machine, and what that costs."),
+    "models": ("crossrank.cli.models", "List, choose, compare, download and remove models."),
     "train": ("crossrank.cli.train", "Train a reranker on your own data."),
+    "rank-dataset": ("crossrank.cli.rank_dataset", "Rank the candidates of many queries on a Ray cluster."),
     "export": ("crossrank.cli.export", "Write a model as ONNX, checked against its own scores."),
     "convert": ("crossrank.cli.convert", "Turn old .bin weights into safetensors, without running their code."),
-    "models": ("crossrank.cli.models", "List, choose, compare, download and remove models."),
     "doctor": ("crossrank.cli.doctor", "Show what this machine has and which path the engine would take."),
 }
 EXAMPLES = """\b

@@ -48,7 +48,7 @@ def run(call: Callable[[], object]) -> int:
     except click.ClickException as exc:
         usage = io.StringIO()
         exc.show(usage)
-        _write(usage.getvalue())
+        _told(lambda: sys.stderr.write(usage.getvalue()))
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", INTERRUPTED)
@@ -83,13 +83,15 @@ def _end_within(seconds: float, code: int) -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    _write(f"crossrank: {printable(message)}\n")
+    from crossrank.cli.facts import say
+
+    _told(lambda: say(f"crossrank: {printable(message)}", err=True))
     return code
 
 
-def _write(message: str) -> None:
+def _told(tell: Callable[[], object]) -> None:
     try:
-        sys.stderr.write(message)
+        tell()
         sys.stderr.flush()
     except OSError:
         _abandon(sys.stderr)

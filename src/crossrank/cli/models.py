@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from crossrank.checkpoint.catalogue import CATALOGUE, KnownModel, golden
+from crossrank.checkpoint import hub
+from crossrank.checkpoint.catalogue import KNOWN, KnownModel, golden, suggestion
 from crossrank.checkpoint.profile import ModelProfile, read_profile
-from crossrank.checkpoint.source import BUNDLED, Source, bundled_folder, locate, suggestion
+from crossrank.checkpoint.source import BUNDLED, Source, locate
 from crossrank.cli.facts import print_columns, print_facts
-from crossrank.errors import HubError, ModelNotFoundError, UsageError
+from crossrank.errors import ModelNotFoundError, UsageError
 
 CHOOSING = {  # an option, in place of a subcommand: its module, imported when it is asked for
-    "recommend": ("crossrank.cli.models_recommend", "Which models fit a latency, a language, a licence."),
-    "compare": ("crossrank.cli.models_compare", "Two models on your own queries."),
+    "recommend": "crossrank.cli.models_recommend",
+    "compare": "crossrank.cli.models_compare",
 }
 
 
@@ -27,13 +28,13 @@ class _Models(click.Group):
                 args = [name, *(arg for arg in args if arg != f"--{name}")]
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *CHOOSING]
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [*self.commands, *CHOOSING]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in CHOOSING:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module(CHOOSING[cmd_name][0]).command
+        command: click.Command = import_module(CHOOSING[cmd_name]).command
         return command
 
 
@@ -53,9 +54,8 @@ def list_models(*, as_json: bool) -> None:
     Verified: when the real weights gave the scores of the authors' code. Those "on demand" were never compared with it,
     as that code comes with the checkpoint; they are opened with --allow-unverified.
     """
-    cached = _cached()
-    known = (_bundled(), *CATALOGUE)
-    rows = [{**_row(model), "here": model.name == BUNDLED or _has_weights(cached.get(model.name))} for model in known]
+    here = {BUNDLED, *(name for name, cached in hub.cached().items() if cached.here)}
+    rows = [{**_row(model), "here": model.name in here} for model in KNOWN]
     if as_json:
         click.echo(json.dumps({"schema_version": 1, "models": rows}, indent=2))
         return
@@ -79,12 +79,12 @@ def list_models(*, as_json: bool) -> None:
     )
 
 
-@command.command("info")
-@click.argument("spec", default=BUNDLED)
+@command.command("info", short_help="What a model is: its family, size, context, head.")
+@click.argument("spec", metavar="[MODEL]", default=BUNDLED)
 @click.option("--revision", help="Branch, tag or commit of a model on the hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info(spec: str, *, revision: str | None, as_json: bool) -> None:
-    """What a model is: its family, size, context, head. Downloads it when it is not here."""
+    """What MODEL is (the bundled one by default): its family, size, context, head. Downloads it when it is not here."""
     source = locate(spec, revision=revision)
     facts = _facts(source, read_profile(source.folder, source.name))
     if as_json:
@@ -100,37 +100,32 @@ def info(spec: str, *, revision: str | None, as_json: bool) -> None:
 
 
 @command.command("pull", short_help="Download a model of the hub for use offline.")
-@click.argument("spec")
+@click.argument("spec", metavar="MODEL")
 @click.option("--revision", help="Branch, tag or commit.")
 def pull(spec: str, *, revision: str | None) -> None:
-    """Download a model of the hub, so that it can be used offline, and check that it can be scored."""
+    """Download MODEL, a name of the Hugging Face hub, for use offline, and check that it can be scored."""
     source = locate(spec, revision=revision)
     profile = read_profile(source.folder, source.name)
     click.echo(f"{spec}: ready ({profile.family.name}, {profile.max_length} tokens), in {source.folder}")
 
 
 @command.command("rm")
-@click.argument("spec")
+@click.argument("spec", metavar="MODEL")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove(spec: str, *, yes: bool) -> None:
-    """Remove a model from the hub's cache."""
+    """Remove MODEL, a name of the Hugging Face hub, from the cache on this machine."""
     if spec == BUNDLED:
         raise UsageError(f"{BUNDLED!r} is part of crossrank and cannot be removed")
-    cached = _cached()
+    cached = hub.cached()
     if spec not in cached:
         raise ModelNotFoundError(
             f"{spec!r} is not in the cache. In it: {', '.join(sorted(cached)) or 'nothing'}. {suggestion(spec)}"
         )
-    repo = cached[spec]
-    if not yes and not _confirmed(f"Remove {spec} ({repo.size_on_disk / 1e6:,.0f} MB) from {repo.repo_path}?"):
+    question = f"Remove {spec} ({cached[spec].bytes / 1e6:,.0f} MB) from {cached[spec].folder}?"
+    if not yes and not _confirmed(question):
         click.echo(f"{spec}: kept")
         return
-    from huggingface_hub import scan_cache_dir
-
-    try:
-        scan_cache_dir().delete_revisions(*(revision.commit_hash for revision in repo.revisions)).execute()
-    except OSError as exc:
-        raise HubError(f"{spec!r} could not be removed: {exc}") from exc
+    hub.remove(spec)
     click.echo(f"{spec}: removed")
 
 
@@ -141,29 +136,6 @@ def _confirmed(question: str) -> bool:
         if isinstance(exc.__context__, EOFError):
             raise UsageError("There was no answer to the question; give --yes to remove without one.") from None
         raise
-
-
-def _cached() -> dict[str, Any]:
-    """Models of the hub's cache by name; empty when there is no cache yet."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
-
-    try:
-        return {repo.repo_id: repo for repo in scan_cache_dir().repos if repo.repo_type == "model"}
-    except CacheNotFound:
-        return {}
-
-
-def _has_weights(repo: Any) -> bool:
-    """Whether a download got as far as the weights."""
-    files = () if repo is None else (file for revision in repo.revisions for file in revision.files)
-    return any(file.file_name.endswith((".safetensors", ".onnx")) for file in files)
-
-
-def _bundled() -> KnownModel:
-    profile = read_profile(bundled_folder(), BUNDLED)
-    parameters = _parameters_m(profile)
-    assert parameters is not None, "bug: the bundled model is of no known family"
-    return KnownModel(BUNDLED, profile.family.name, parameters, "apache-2.0", "en", profile.max_length)
 
 
 def _row(model: KnownModel) -> dict[str, Any]:
@@ -178,7 +150,7 @@ def _row(model: KnownModel) -> dict[str, Any]:
 
 def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
     parameters = _parameters_m(profile)
-    known = next((model for model in (_bundled(), *CATALOGUE) if model.name == source.name), None)
+    known = next((model for model in KNOWN if model.name == source.name), None)
     return {
         "name": source.name,
         "folder": str(source.folder),

@@ -1,7 +1,6 @@
 """`crossrank models --compare A B`: two models on the caller's own queries, with or without labels."""
 
 import json
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,14 @@ import click
 
 from crossrank.cli.compare_inputs import Given
 from crossrank.cli.compare_table import print_comparison
-from crossrank.cli.eval_inputs import Local, labels, measure_names, open_model
+from crossrank.cli.eval_inputs import Local, labels, measure_names, open_models
 from crossrank.cli.eval_progress import QueriesShown
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE, allow_unverified
 from crossrank.cli.progress import waiting
-from crossrank.cli.spending import Spending, spending_options, spending_told
-from crossrank.cli.unverified import allow_unverified
+from crossrank.cli.spending import Spending, spending_options
+from crossrank.collection import Collection
 from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side
 from crossrank.remote.names import is_remote
 
@@ -31,7 +29,7 @@ Examples:
 """
 
 
-@click.command("compare", epilog=EXAMPLES)
+@click.command("compare", epilog=EXAMPLES, short_help="Two models on your own queries.")
 @click.argument("models", metavar="A B", nargs=2)
 @click.option("--queries", metavar="FILE", type=FILE, help="A query a line (.txt), or JSON lines with _id and text.")
 @click.option("--documents", metavar="FILE", help="Candidates of every query: .txt, .jsonl, .json or .csv.")
@@ -40,15 +38,42 @@ Examples:
 @click.option("--data", metavar="DIR", type=FILE, help="A folder in BEIR layout, in place of all these files.")
 @click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgements of --data.")
 @click.option("--qrels", metavar="FILE", type=FILE, help="Judgements (TREC or BEIR), for quality as well.")
-@click.option("--depth", metavar="N", type=click.IntRange(min=2), default=DEPTH, show_default=True)
-@click.option("--top-k", metavar="N", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "--depth",
+    metavar="N",
+    type=click.IntRange(min=2),
+    default=DEPTH,
+    show_default=True,
+    help="Candidates of a query, at most; of more --documents, the first that BM25 finds.",
+)
+@click.option(
+    "--top-k",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Count how many of the first N both have.",
+)
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N queries.")
-@click.option("--examples", metavar="N", type=click.IntRange(min=0), default=3, show_default=True)
+@click.option(
+    "--examples",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Show the N queries whose order differs most.",
+)
 @click.option("--measures", metavar="A,B", default="nDCG@10", show_default=True, help="Where there are judgements.")
 @click.option("--max-length", metavar="N", type=click.IntRange(min=8), help="Tokens of query and document together.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
 @click.option("--device", metavar="NAME", default="auto", help="auto (the default), cpu, cuda, cuda:N, mps.")
-@click.option("--precision", type=click.Choice(CHOICES["precision"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(CHOICES["precision"]),
+    default="auto",
+    show_default=True,
+    help="What models compute in.",
+)
 @spending_options
 @allow_unverified
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -88,12 +113,9 @@ def command(
     with waiting("Reading queries and documents"):
         collection, candidates, origin = given.read()
     named = labels(models, [])
-    with ExitStack() as stack:
-        shown = stack.enter_context(QueriesShown(2, None))
-        opened = {
-            label: stack.enter_context(open_model(model, local, spending.options())) for label, model in named.items()
-        }
-        stack.enter_context(spending_told(opened))
+    showing = QueriesShown(2, None, remedy="Nothing is kept; --limit N takes fewer.")
+    with showing as shown, open_models(named, local, spending) as opened:
+        shown.begin()
         found = side_by_side(
             opened,
             collection,

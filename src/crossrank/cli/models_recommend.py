@@ -1,6 +1,7 @@
 """`crossrank models --recommend`: which reranker fits, by published quality and by latency measured on this machine."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,14 @@ from crossrank.choice.kept import here
 from crossrank.choice.needs import Needs
 from crossrank.choice.recommend import BUSY, Choice, Recommendation, recommend
 from crossrank.choice.timing import Timings
-from crossrank.cli.facts import print_columns
+from crossrank.cli.facts import print_columns, say
 from crossrank.cli.progress import waiting
 from crossrank.engine.open import available_precisions
 from crossrank.engine.options import CHOICES, OpenConfig
 from crossrank.errors import UsageError
 
 SCHEMA_VERSION = 1
+LATENCY_MS = 1_000.0  # without --latency-ms: for how long somebody at a screen waits for an answer
 EXAMPLES = """\b
 Examples:
   crossrank models --recommend --latency-ms 50 --documents 100 --language de --cpu
@@ -38,15 +40,41 @@ HEADINGS = (
 EXPENDABLE = ("objects", "licence", "tokens", "languages", "texts", "fits up to")
 
 
-@click.command("recommend", epilog=EXAMPLES)
-@click.option("--latency-ms", metavar="N", type=click.FloatRange(min=0, min_open=True), help="For a query at most.")
-@click.option("--documents", metavar="N", type=click.IntRange(min=1, max=10_000), default=100, show_default=True)
+@click.command("recommend", epilog=EXAMPLES, short_help="Which models fit a latency, a language, a licence.")
 @click.option(
-    "--document-tokens", "tokens", metavar="N", type=click.IntRange(min=8, max=8_192), default=128, show_default=True
+    "--latency-ms",
+    metavar="N",
+    type=click.FloatRange(min=0, min_open=True),
+    default=LATENCY_MS,
+    show_default=f"{LATENCY_MS:g}",
+    help="For a query and all its documents, at most; inf for no limit.",
+)
+@click.option(
+    "--documents",
+    metavar="N",
+    type=click.IntRange(min=1, max=10_000),
+    default=100,
+    show_default=True,
+    help="Of a query.",
+)
+@click.option(
+    "--document-tokens",
+    "tokens",
+    metavar="N",
+    type=click.IntRange(min=8, max=8_192),
+    default=128,
+    show_default=True,
+    help="Of each document; about three quarters as many English words.",
 )
 @click.option("--language", metavar="CODE", help="Of queries and documents: en (the default), de, zh ...")
 @click.option("--cpu", is_flag=True, help="On this machine's CPU, also where there is a GPU.")
-@click.option("--precision", type=click.Choice(CHOICES["precision"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(CHOICES["precision"]),
+    default="auto",
+    show_default=True,
+    help="What models compute in.",
+)
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads; else all usable cores.")
 @click.option("--local", is_flag=True, help="Texts must stay on this machine.")
 @click.option("--commercial", is_flag=True, help="The licence must allow commercial use.")
@@ -56,7 +84,7 @@ EXPENDABLE = ("objects", "licence", "tokens", "languages", "texts", "fits up to"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     *,
-    latency_ms: float | None,
+    latency_ms: float,
     documents: int,
     tokens: int,
     language: str | None,
@@ -72,10 +100,13 @@ def command(
 ) -> None:
     """Rank the known models and the vendors' APIs by what fits: published quality, latency measured here.
 
+    What takes longer than --latency-ms is no answer to a person who waits; the best of it is named below the tables.
+
     Each shape of model is timed once on this machine, with random weights, and looked up from then on. Nothing is
     downloaded, and no API is asked: their latencies are quoted, where somebody published any.
     """
-    needs = Needs(latency_ms, documents, tokens, language, commercial, local, max_length, structured)
+    limit = None if math.isinf(latency_ms) else latency_ms
+    needs = Needs(limit, documents, tokens, language, commercial, local, max_length, structured)
     config = OpenConfig(device="cpu" if cpu else "auto", precision=precision, threads=threads)
     _, precisions = available_precisions()
     if precision != "auto" and cpu and precision not in precisions:
@@ -94,54 +125,56 @@ def command(
 def print_recommendation(found: Recommendation) -> None:
     """A table for each board, what could not be decided, what each figure is, and what to do next."""
     needs = found.needs
-    limit = "" if needs.latency_ms is None else f" within {needs.latency_ms:g} ms"
-    click.echo(f"{needs.documents:,} documents of {needs.tokens:,} tokens, language {needs.language or 'en'}{limit}")
+    limit = "however long it takes" if needs.latency_ms is None else f"within {needs.latency_ms:,.6g} ms"
+    say(f"{needs.documents:,} documents of {needs.tokens:,} tokens, language {needs.language or 'en'}, {limit}")
     for section in found.sections:
         board = section.board
         title = "No published quality on a set of this language" if board is None else f"By {board.name}: {board.what}"
-        click.echo(f"\n{title}")
+        say(f"\n{title}")
         _table(section.choices)
         if board is not None:
-            click.echo(f"Quality is quoted: {board.source}, {board.date}.")
+            say(f"Quality is quoted: {board.source}, {board.date}.")
     if not found.sections:
         _print_nothing(found)
+    if found.better:
+        click.echo()
     for choice in found.better:
-        click.echo(f"Better, and too slow: {_named(choice)} {', '.join(choice.obstacles)}{_fewer(choice)}.")
+        say(f"Better, and too slow: {_named(choice)} {', '.join(choice.obstacles)}{_fewer(choice)}.")
     if found.undecided:
-        click.echo("\nPerhaps, as nobody says how long they take: " + ", ".join(map(_named, found.undecided)))
+        say("\nPerhaps, as nobody says how long they take: " + ", ".join(map(_named, found.undecided)))
     _print_notes(found)
     if found.excluded:
-        click.echo("Left out: " + "; ".join(f"{count} ({reason})" for reason, count in found.excluded) + ".")
+        say("Left out: " + "; ".join(f"{count} ({reason})" for reason, count in found.excluded) + ".")
     if len(found.sections) > 1:
-        click.echo(
-            "Figures of different sets cannot be compared: crossrank models --compare A B does, on your queries."
-        )
+        say("Figures of different sets cannot be compared: crossrank models --compare A B does, on your queries.")
 
 
 def _print_nothing(found: Recommendation) -> None:
     if not found.nearest:
-        click.echo("\nNothing that is known fits, whatever it takes. Leave out a condition (see below).")
+        say("\nNothing that is known fits, whatever it takes. Leave out a condition (see below).")
         return
-    click.echo("\nNothing that is known fits. The nearest:")
+    say("\nNothing that is known fits. The nearest:")
     _table(found.nearest)
     for choice in found.faster:
-        click.echo(f"With --precision int8 {choice.offer.name} fits: {choice.latency.ms:,.0f} ms.")
+        say(f"With --precision int8 {choice.offer.name} fits: {choice.latency.ms:,.0f} ms.")
     for choice in found.nearest:
         if choice.documents_max:
-            click.echo(f"{choice.offer.name} {', '.join(choice.obstacles)}{_fewer(choice)}.")
+            say(f"{choice.offer.name} {', '.join(choice.obstacles)}{_fewer(choice)}.")
 
 
 def _print_notes(found: Recommendation) -> None:
     shown = [*(c for section in found.sections for c in section.choices), *found.nearest]
-    measured = dict.fromkeys(c.latency.note for c in shown if c.latency.how == "measured")
-    click.echo()
-    for note in measured:
-        click.echo(f"Measured here, with random weights of the model's shape: {note}.")
+    models: dict[tuple[str, str], list[str]] = {}
     for choice in shown:
-        if choice.latency.how != "measured":
-            click.echo(f"{choice.offer.name}: {choice.latency.how}; {choice.latency.note}.")
+        models.setdefault((choice.latency.how, choice.latency.note), []).append(choice.offer.name)
+    click.echo()
+    for (how, note), names in models.items():
+        if how == "measured":
+            say(f"Measured here, with random weights of the model's shape: {note}.")
+        else:
+            say(f"{how.capitalize()} ({note}): {', '.join(names)}.")
     if (share := min((choice.latency.share for choice in shown), default=1.0)) < BUSY:
-        click.echo(
+        say(
             f"The machine was busy: a measurement had {share:.0%} of its cores' time. "
             "--again measures anew, better when it is quiet."
         )

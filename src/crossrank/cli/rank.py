@@ -14,12 +14,10 @@ from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bulk_options import Files, bulk_options
 from crossrank.cli.documents import FORMATS, STDIN, Line, read_documents
-from crossrank.cli.kinds import names
+from crossrank.cli.options import allow_unverified, names, sharing_options
 from crossrank.cli.progress import waiting
-from crossrank.cli.sharing import sharing_options
 from crossrank.cli.show import print_json, print_tsv
 from crossrank.cli.spending import Spending, spending_options, spending_told
-from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.remote.names import is_remote
@@ -44,7 +42,7 @@ Examples:
 
 
 @click.command("rank", epilog=EXAMPLES)
-@click.argument("query", required=False)
+@click.argument("query", metavar="QUERY", required=False)
 @click.argument("file", metavar="FILE", required=False)
 @click.option("-k", "--top-k", metavar="N", type=click.IntRange(min=1), help=TOP_K)
 @click.option("--threshold", metavar="SCORE", type=float, help="Show only hits with at least this score.")
@@ -150,7 +148,7 @@ def command(
 ) -> None:
     """Rank the documents of FILE by relevance to QUERY.
 
-    FILE is .txt (a document a line), .jsonl, .json (a list), .csv (the first line names the columns), or - for
+    FILE is .txt (a document a line), .jsonl, .json (a list), .csv or .tsv (the first line names the columns), or - for
     standard input, a document a line. Documents are strings, or objects with the field text or content.
 
     On a terminal the answer is a table; in a pipe it is a line a hit, with tabs between rank, score, index (from 0)

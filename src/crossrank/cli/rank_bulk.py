@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import click
@@ -12,7 +12,7 @@ from crossrank.bulk.output import Output
 from crossrank.bulk.run import Wish, blocks
 from crossrank.cli.bulk_options import Files
 from crossrank.cli.eval_inputs import identity
-from crossrank.cli.progress import queries_bar, waiting
+from crossrank.cli.progress import QueriesBar, waiting
 from crossrank.errors import CrossrankError, UsageError
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
@@ -64,17 +64,16 @@ def rank_files(
             with Output(files.output, header, restart=files.restart) as output, _shown(job, output, files) as bar:
                 for block in blocks(job, ranker, wish, done=output.done, name=model):
                     output.add(block)
-                    bar.update()
+                    bar.update("Ranking", len(job.texts))
 
 
 @contextmanager
-def _shown(job: Job, output: Output, files: Files) -> Iterator[Any]:
+def _shown(job: Job, output: Output, files: Files) -> Iterator[QueriesBar]:
     """A bar on a terminal; at the end, whatever it is, how far the file is."""
     before, total = output.done, len(job.texts)
-    bar = queries_bar(total, before)
     try:
-        with bar:
-            bar.set_description_str("Ranking", refresh=False)
+        with closing(QueriesBar()) as bar:
+            bar.skip(before)
             yield bar
     except (KeyboardInterrupt, CrossrankError) as exc:
         remedy = "" if isinstance(exc, UsageError) else "; the same command goes on from there"

@@ -1,6 +1,7 @@
 """`crossrank search QUERY CORPUS`: retrieve many from an index on disk, which is made on the way, and rerank to few."""
 
 import sys
+from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,16 @@ import click
 
 from crossrank.arguments import check_query
 from crossrank.cli.documents import FORMATS, STDIN, read_documents
-from crossrank.cli.kinds import names
+from crossrank.cli.facts import say
+from crossrank.cli.options import names
 from crossrank.cli.progress import waiting
 from crossrank.cli.search_show import print_search_json, print_search_table, print_search_tsv
+from crossrank.composition.stage import Stage
 from crossrank.errors import InputFileError
 from crossrank.machine import cache_folder
 from crossrank.reranker import Reranker
 from crossrank.retrieve import Bm25Index, Fused, Passage, Pipeline, Retriever
 from crossrank.retrieve.build import build, manifest_of
-from crossrank.stage import Stage
 
 IDS = ("id", "_id")
 BAR = "{desc} {n_fmt}/{total_fmt} passages |{bar}| {rate_noinv_fmt}, {remaining} left"
@@ -44,7 +46,12 @@ Examples:
     show_default=True,
     help="Passages that are retrieved and reranked.",
 )
-@click.option("-m", "--model", metavar="MODEL", help="What reranks, as in crossrank rank; else the bundled model.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="What reranks: a folder, a name, vendor:MODEL or a URL; else the bundled model.",
+)
 @click.option("--embedding-model", metavar="NAME", help="Retrieve by this sentence-transformers model's vectors too.")
 @click.option(
     "--first-share",
@@ -59,7 +66,9 @@ Examples:
 @click.option(
     "--format", "file_format", type=click.Choice(FORMATS), help="Format of CORPUS, if its name does not tell."
 )
-@click.option("--index", metavar="FOLDER", type=click.Path(path_type=Path), help="Where the index is; else in a cache.")
+@click.option(
+    "--index", metavar="FOLDER", type=click.Path(path_type=Path), help="Where the index is; else in the cache folder."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--table", "as_table", is_flag=True, help="Print the table even if the output is no terminal.")
 def command(
@@ -105,7 +114,8 @@ def _opened(
     """The index of the corpus as it is now."""
     file = Path(corpus)
     if corpus == STDIN or not file.is_file():
-        raise InputFileError(f"{corpus}: no such file. search needs a file of documents, whose index it keeps.")
+        problem = "a folder" if file.is_dir() else "standard input" if corpus == STDIN else "no such file"
+        raise InputFileError(f"{corpus}: {problem}. search needs a file of documents, whose index it keeps.")
     state = file.stat()
     stamp = {
         "corpus": str(file.resolve()),
@@ -119,8 +129,7 @@ def _opened(
     if manifest is None or manifest["stamp"] != stamp:
         with waiting(f"Reading {file.name}"):
             passages = _read(corpus, file_format, fields)
-        with _bar("Indexing", len(passages)) as bar:
-            build(folder, passages, stamp=stamp, progress=bar.update)
+        _index(folder, passages, stamp)
     bm25 = Bm25Index(folder)
     if embedding_model is None:
         return bm25
@@ -133,6 +142,27 @@ def _opened(
     with _bar("Embedding", len(passages)) as bar:
         table = vector_table(folder / "vectors", name, passages, embed, progress=bar.update)
     return Fused([bm25, LanceVectors(table, embed, document=stored_passage)])
+
+
+def _index(folder: Path, passages: list[Passage], stamp: dict[str, Any]) -> None:
+    """With a bar over the portions, then a sign of life while the index is put together from them."""
+    left = len(passages)
+    try:
+        with ExitStack() as shown:
+            bar = shown.enter_context(_bar("Indexing", left))
+
+            def indexed(count: int) -> None:
+                nonlocal left
+                left -= count
+                bar.update(count)
+                if not left:
+                    bar.close()
+                    shown.enter_context(waiting("Putting the index together"))
+
+            build(folder, passages, stamp=stamp, progress=indexed)
+    except KeyboardInterrupt:
+        say(f"What was indexed is kept in {folder}; the same command goes on from there.", err=True)
+        raise
 
 
 def _read(corpus: str, file_format: str | None, fields: list[str] | None) -> list[Passage]:
@@ -163,4 +193,4 @@ def _default_folder(stamp: dict[str, Any]) -> Path:
 def _bar(title: str, total: int) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=title, delay=1.0, disable=None, leave=False, bar_format=BAR)
+    return tqdm(total=total, desc=title, unit=" passages", delay=1.0, disable=None, leave=False, bar_format=BAR)

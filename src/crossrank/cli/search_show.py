@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from crossrank.cli.facts import say
 from crossrank.cli.printable import printable
 from crossrank.retrieve import SearchHit, SearchResult
 
@@ -52,11 +53,20 @@ def print_search_tsv(result: SearchResult) -> None:
 
 
 def print_search_table(result: SearchResult) -> None:
-    """A line or two a hit, as wide as the terminal."""
+    """A line or two a hit, as wide as the terminal; where there is none, why, and what to do."""
     console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False, markup=False)
+    if not result.candidates:
+        say(
+            "Nothing was found: no passage has a word of the query. Use other words, or --embedding-model NAME, "
+            "which finds by meaning."
+        )
+        return
     origins = max([len("found by"), *(len(_origin(hit)) for hit in result)])
-    head = f"{'#':>3}  {'score':>7}  {'moved':>6}  {'found by':<{origins}}  "
-    width = max(TEXT_WIDTH_MIN, console.width - len(head))
+    head, found_by = f"{'#':>3}  {'score':>7}  {'moved':>6}  ", f"{'found by':<{origins}}  "
+    if console.width - len(head + found_by) < TEXT_WIDTH_MIN:
+        origins, found_by = 0, ""
+    head += found_by
+    width = max(TEXT_WIDTH_MIN // 2, console.width - len(head))
     console.print(Text(head + "passage", style="dim"), soft_wrap=True)
     for hit in result:
         score = "-" if hit.score is None else f"{hit.score:.4f}"
@@ -67,13 +77,12 @@ def print_search_table(result: SearchResult) -> None:
             (f"{hit.rank:>3}  ", "dim"),
             f"{score:>7}  ",
             (f"{_moved(hit):>6}  ", colour),
-            (f"{_origin(hit):<{origins}}  ", "dim"),
+            (f"{_origin(hit):<{origins}}  " if origins else "", "dim"),
             text,
         )
         console.print(line, soft_wrap=True)
     took = ", ".join(f"{stage} {result.timings[stage] * 1000:.0f} ms" for stage in ("retrieve", "rank"))
-    found = f"{len(result)} of {result.candidates} candidates" if result.candidates else "Nothing was found"
-    console.print(Text(f"{found}, {took}", style="dim"), soft_wrap=True)
+    console.print(Text(f"{len(result)} of {result.candidates} candidates, {took}", style="dim"))
 
 
 def _moved(hit: SearchHit) -> str:

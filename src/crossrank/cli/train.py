@@ -12,12 +12,14 @@ import click
 
 from crossrank.cli.facts import print_columns, print_facts
 from crossrank.cli.printable import printable
+from crossrank.cli.progress import Sign, waiting
 from crossrank.errors import MissingExtra
 from crossrank.train.config import TrainConfig, read_config
-from crossrank.train.events import Evaluated, Event, Preparing, Saved, Stepped, Warned
+from crossrank.train.events import Evaluated, Event, Preparing, Saved, Stepped, Stopping, Warned
 
 PREPARING_EVERY_S = 10.0
 SHOWN_CHARACTERS = 100
+STOPPING = "Ending this step, then saving (Ctrl-C again stops at once)"
 EXAMPLES = """\b
 Examples:
   crossrank train config.toml --dry-run
@@ -42,15 +44,16 @@ def command(
     sentence-transformers and transformers. Ctrl-C ends the step in progress, saves, and --resume continues exactly.
     """
     config = read_config(config_file).replaced(output=output, steps=steps, data=data)
-    _quiet()
     if dry_run:
         _dry_run(config)
         return
-    from crossrank.train.run import train
-
     started = time.perf_counter()
     try:
-        folder = train(config, resume=resume, emit=_Printer())
+        with waiting("Training") as sign:
+            _quiet()
+            from crossrank.train.run import train
+
+            folder = train(config, resume=resume, emit=_Printer(sign))
     except KeyboardInterrupt as exc:
         said = f"{exc or 'interrupted'}. Continue with: {_resume_command(config_file, output, data, steps)}"
         sys.stderr.write(f"{said}\n")
@@ -60,9 +63,11 @@ def command(
 
 
 def _dry_run(config: TrainConfig) -> None:
-    from crossrank.train.dry import dry_run
+    with waiting("Reading the sources, timing a few steps") as sign:
+        _quiet()
+        from crossrank.train.dry import dry_run
 
-    found = dry_run(config, emit=_Printer())
+        found = dry_run(config, emit=_Printer(sign))
     total = sum(examples for _, _, examples in found.counts.values())
     rows = [
         [printable(name), f"{queries:,}", f"{documents:,}", f"{examples:,}", f"{examples / total:.1%}",
@@ -88,18 +93,19 @@ def _dry_run(config: TrainConfig) -> None:
 
 
 class _Printer:
-    """Shows events as lines on stderr; work before the first step at most every ten seconds."""
+    """Shows events as lines; work before the first step at most every ten seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, sign: Sign) -> None:
+        self._sign = sign
         self._started = self._last = time.monotonic()
         self._stage = ("", "")
 
     def __call__(self, event: Event) -> None:
         """Write the event's line."""
-        line = self._line(event)
-        if line:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
+        if isinstance(event, Stopping):  # in a signal handler, where nothing may be written
+            self._sign.message = STOPPING
+        elif line := self._line(event):
+            self._sign.tell(line)
 
     def _line(self, event: Event) -> str:
         if isinstance(event, Preparing):

@@ -1,20 +1,18 @@
 """The folder that results go to: made, named in, refused with a reason. It knows paths; not what is written there."""
 
-import errno
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossrank.errors import CrossrankError, UsageError
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+from crossrank import writing
+from crossrank.errors import CrossrankError
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder for results, unless it is there.
 
     Raises:
-        UsageError: it cannot be made.
+        UsageError, CrossrankError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -23,14 +21,13 @@ def make_folder(folder: Path) -> None:
 
 
 def unwritable(path: Path, exc: OSError) -> CrossrankError:
-    """What to raise: the world's failure if the disk refuses, the caller's mistake if the place was wrong."""
-    reason = exc.strerror or str(exc)
-    if exc.errno in FULL:
-        return CrossrankError(
-            f"{path} could not be written: {reason}. What was finished before is kept; "
-            "make room and run the same command again."
-        )
-    return UsageError(f"{path} cannot be written: {reason}. Give a folder of yours with --out.")
+    """What to raise where results cannot be written."""
+    return writing.unwritable(
+        path,
+        exc,
+        left="What was finished before is kept; make room and run the same command again.",
+        remedy="Give a folder of yours with --out.",
+    )
 
 
 def file_names(names: Sequence[str]) -> list[str]:

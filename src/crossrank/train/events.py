@@ -49,7 +49,12 @@ class Warned:
     text: str
 
 
-Event = Preparing | Stepped | Evaluated | Saved | Warned
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Ctrl-C or SIGTERM was heard, in a signal handler: the step in progress ends first, and is saved."""
+
+
+Event = Preparing | Stepped | Evaluated | Saved | Warned | Stopping
 Emit = Callable[[Event], None]
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,12 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def stop_asked() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set: the step in progress ends and is saved. The second Ctrl-C stops at once."""
+def stop_asked(heard: Callable[[], None]) -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set: the step in progress ends and is saved. The second Ctrl-C stops at once.
+
+    Args:
+        heard: called at the first one, in the signal handler.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -23,6 +27,7 @@ def stop_asked() -> Iterator[threading.Event]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        heard()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -15,7 +15,7 @@ from crossrank.train.card import Told, write_card
 from crossrank.train.checkpoints import averaged, checkpoints, mean, scheduled
 from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device, keep_memory, resolve_device
-from crossrank.train.events import Emit, Saved, ignore
+from crossrank.train.events import Emit, Saved, Stopping, ignore
 from crossrank.train.interrupt import TrainingInterrupted, stop_asked
 from crossrank.train.log import read_log
 from crossrank.train.measuring import (
@@ -63,7 +63,7 @@ def train(config: TrainConfig, *, resume: bool = False, emit: Emit = ignore, ran
     claim(config, resume=resume)
     examples = prepare(config, material, device, rankers or {}, emit)
     student = open_student(base, config, device)
-    with stop_asked() as stop:
+    with stop_asked(partial(emit, Stopping())) as stop:
         trainer = _trainer(config, device, student, examples, sets, emit, stop)
         seconds = _steps(trainer, config)
     weights = _weights(config, companions)

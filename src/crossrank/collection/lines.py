@@ -1,5 +1,6 @@
-"""Text files of a collection, plain or gzipped, read line by line. It knows files; not what their lines mean."""
+"""Text files, plain or gzipped, read line by line. It knows files; not what their lines mean."""
 
+import codecs
 import csv
 import gzip
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from crossrank.errors import InputFileError
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}  # between cells; the last where numbers have commas
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how spreadsheets save "Unicode text"
 
 
 def separator_of(first_line: str) -> str:
@@ -30,7 +32,22 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
         packed = file.suffix == ".gz"
         with gzip.open(file, "rt", encoding="utf-8-sig") if packed else file.open(encoding="utf-8-sig") as lines:
             yield from enumerate(lines, 1)
-    except UnicodeDecodeError as exc:
-        raise InputFileError(f"{file} is not UTF-8: {exc}.") from None
+    except UnicodeDecodeError:
+        raise InputFileError(_not_utf8(file, packed=packed)) from None
     except (OSError, EOFError) as exc:
         raise InputFileError(f"{file} cannot be read: {getattr(exc, 'strerror', None) or exc}.") from exc
+
+
+def _not_utf8(file: Path, *, packed: bool) -> str:
+    """The line and its first byte that is not UTF-8: the file is read anew, as text is decoded lines ahead."""
+    with gzip.open(file, "rb") if packed else file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as exc:
+                encoding = "UTF-16" if number == 1 and line.startswith(UTF16) else "LATIN1"
+                return (
+                    f"{file}, line {number}: byte 0x{line[exc.start]:02x} is not UTF-8. "
+                    f"Convert the file: iconv -f {encoding} -t UTF-8 OLD > NEW."
+                )
+    return f"{file} was changed while it was read; try again."
