@@ -136,10 +136,12 @@ def test_priority_goes_first_and_nobody_starves(scorer: Scorer, backend: GatedBa
 
 def test_priority_lasts(scorer: Scorer, backend: GatedBackend) -> None:
     """Beyond the first of several micro-batches."""
-    engine = schedulers(scorer, backend, clock=lambda: 0.0)
+    now = [0.0]
+    engine = schedulers(scorer, backend, clock=lambda: now[0])
     begun(engine, "a")
     backend.await_batch()
     works = {"patient": begun(engine, f"1 {LONG}{LONG}")}
+    now[0] = 5.0
     works["urgent"] = begun(engine, *(f"{i} {LONG}{LONG}" for i in range(2, 5)), priority=1)
     backend.open()
     assert order_of_ends(works) == ["urgent", "patient"]
