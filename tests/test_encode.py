@@ -1,6 +1,7 @@
 """Rows equal, id for id, what the tokenizer itself makes of a pair."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tokenizers import Tokenizer
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.engine.cut import longest_first
-from crossrank.engine.encode import EncodeConfig, Encoder
+from crossrank.engine.encode import INSTRUCTIONS_MAX, EncodeConfig, Encoder
 from crossrank.engine.pair import Pair
 from crossrank.errors import DocumentError, QueryTooLongError
 from engines import FAMILIES
@@ -26,10 +27,10 @@ def open_encoder(folder: Path, family: str, **options: object) -> Encoder:
     return Encoder(tokenizer, read_template(tokenizer, profile), EncodeConfig(profile.max_length, **options))
 
 
-def reference(folder: Path, strategy: str, max_length: int = 64) -> Tokenizer:
+def reference(folder: Path, strategy: str, max_length: int = 64, side: str = "right") -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length, strategy=strategy)
+    tokenizer.enable_truncation(max_length, strategy=strategy, direction=side)
     return tokenizer
 
 
@@ -53,15 +54,15 @@ def test_rows_equal_the_pair_tokenisation(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@given(query=TEXT, document=TEXT, repeats=st.integers(1, 9))
+@given(query=TEXT, document=TEXT, repeats=st.integers(1, 9), side=st.sampled_from(["left", "right"]))
 def test_longest_first_equals_the_tokenizers_truncation(
-    family: str, checkpoint: Callable[..., Path], query: str, document: str, repeats: int
+    family: str, checkpoint: Callable[..., Path], query: str, document: str, repeats: int, side: str
 ) -> None:
-    """The drop-in's cut of both texts is that of tokenizers' LongestFirst."""
+    """The drop-in's cut of both texts is that of tokenizers' LongestFirst, on either side."""
     folder = checkpoint(family)
-    encoder = open_encoder(folder, family, cut_query=True)
+    encoder = open_encoder(folder, family, cut_query=True, truncation_side=side)
     pair = Pair(query * repeats, document * repeats)
-    expected = reference(folder, "longest_first").encode(pair.query, pair.document)
+    expected = reference(folder, "longest_first", side=side).encode(pair.query, pair.document)
     (row,) = encoder.encode([pair], {})[0].rows
     assert row.ids.tolist() == expected.ids
 
@@ -114,6 +115,32 @@ def test_left_truncation_keeps_the_end(checkpoint: Callable[..., Path]) -> None:
     text = "alpha " * 100 + "omega"
     (passage,) = encoder.encode([Pair("q", text)], {})[0].passages
     assert text[slice(*passage)].endswith("omega")
+
+
+def test_huge_texts_are_cut_as_others_are(checkpoint: Callable[..., Path]) -> None:
+    """Though only as much of them is tokenised as can be read: none of that is lost, the end neither."""
+    folder = checkpoint("bert")
+    plain, spaced = Pair("q", "fox " * 2_400), Pair("q", ("fox" + " " * 61) * 2_400)  # few tokens in many characters
+    ours = open_encoder(folder, "bert").encode([plain, spaced], {})
+    assert len(ours[0].rows) == 32
+    assert [row.ids.tolist() for row in ours[0].rows] == [row.ids.tolist() for row in ours[1].rows]
+    left = open_encoder(folder, "bert", long_documents="truncate", truncation_side="left")
+    text = "alpha " * 20_000 + "omega"
+    (passage,) = left.encode([Pair("q", text)], {})[0].passages
+    assert text[slice(*passage)].endswith("omega")
+    both = Pair("fox " * 30_000, "dog " * 26_000)  # the longer one keeps the odd token
+    (row,) = open_encoder(folder, "bert", cut_query=True).encode([both], {})[0].rows
+    assert (len(row.ids), row.segments.sum()) == (64, 30 + 1)
+
+
+def test_templates_of_instructions_are_bounded(checkpoint: Callable[..., Path]) -> None:
+    """However many instructions are asked with, in one call or in many, each is asked with its own."""
+    encoder = open_encoder(checkpoint("bert"), "bert")
+    instructed = replace(encoder, instructed=lambda number: replace(encoder.template, before=(int(number),)))
+    numbers = [str(number) for number in range(3 * INSTRUCTIONS_MAX)]
+    encoded = instructed.encode([Pair("q", "a document", number) for number in numbers], {})
+    assert [str(one.rows[0].ids[0]) for one in encoded] == numbers
+    assert len(instructed._fixed) <= INSTRUCTIONS_MAX
 
 
 @pytest.mark.parametrize("mode", ["chunk", "truncate", "error"])

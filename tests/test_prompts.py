@@ -160,6 +160,7 @@ def test_windows_of_long_documents_begin_as_documents_do(template: str, asked: C
         assert tuple(row.ids[-len(after) :]) == after
         assert len(row.ids) <= tokens
         assert 0 <= start < stop <= len(text)
+        assert not (text[:start][-1:] + text[start]).isalpha() or start == 0, "a passage begins within a word"
     assert encoded.passages[0][0] == 0
     assert encoded.passages[-1][1] == len(text)
 

@@ -134,6 +134,17 @@ def test_priority_goes_first_and_nobody_starves(scorer: Scorer, backend: GatedBa
     assert order_of_ends(works) == ["urgent", "patient", "too late"]
 
 
+def test_priority_lasts(scorer: Scorer, backend: GatedBackend) -> None:
+    """Beyond the first of several micro-batches."""
+    engine = schedulers(scorer, backend, clock=lambda: 0.0)
+    begun(engine, "a")
+    backend.await_batch()
+    works = {"patient": begun(engine, f"1 {LONG}{LONG}")}
+    works["urgent"] = begun(engine, *(f"{i} {LONG}{LONG}" for i in range(2, 5)), priority=1)
+    backend.open()
+    assert order_of_ends(works) == ["urgent", "patient"]
+
+
 def test_cancelled_work_is_not_computed(scorer: Scorer, backend: GatedBackend) -> None:
     """Its pairs never reach the model."""
     engine = schedulers(scorer, backend)
@@ -158,6 +169,23 @@ def test_a_deadline_ends_the_waiting_of_whoever_is_not_served(scorer: Scorer, ba
     backend.open()
     assert texts_of(busy) == ["a"]
     assert len(backend.batches) == 1
+
+
+def test_what_is_under_way_at_the_deadline_is_waited_for(scorer: Scorer, backend: GatedBackend) -> None:
+    """It is about to be there, and was paid for."""
+    engine = schedulers(scorer, backend, clock=lambda: 0.0)
+    begun(engine, "a")
+    backend.await_batch()
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(engine.run, engine.work([Pair("query", "late")], deadline=0.05))
+        while not engine._waiting:
+            time.sleep(0)
+        backend.gate.release()
+        backend.await_batch()
+        with pytest.raises(TimeoutError):
+            late.result(0.2)
+        backend.open()
+        assert len(late.result(BOUND_S).results) == 1
 
 
 def test_too_much_waiting_is_an_error_that_says_when_to_come_back(scorer: Scorer, backend: GatedBackend) -> None:
@@ -206,6 +234,32 @@ def test_whoever_is_interrupted_leaves_the_others_their_results(scorer: Scorer) 
             engine.run(engine.work([Pair("query", "a")]))
         assert [len(other.result(BOUND_S).results) for other in others] == [1, 1, 1]
     assert engine._server is None
+
+
+def test_what_an_interrupted_thread_was_serving_is_served_again(scorer: Scorer) -> None:
+    """Ctrl+C in the middle of a micro-batch that others share."""
+
+    class Interrupted(FakeBackend):
+        turns = 0
+
+        def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
+            if threading.current_thread() is threading.main_thread():
+                self.turns += 1
+                if self.turns == 2:
+                    raise KeyboardInterrupt
+                others.extend(pool.submit(engine.run, engine.work([Pair("query", f"b{i}")])) for i in range(3))
+                while len(engine._waiting) < 4:
+                    time.sleep(0)
+            return super().begin(batch)
+
+    others: list[Future[Outcome]] = []
+    backend = Interrupted(lambda ids: float(len(ids)))
+    engine = schedulers(scorer, backend, clock=lambda: 0.0)
+    with ThreadPoolExecutor(3) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(engine.work([Pair("query", LONG + LONG), Pair("query", "a")]))
+        assert [len(other.result(BOUND_S).results) for other in others] == [1, 1, 1]
+    assert backend.turns == 2
 
 
 def test_a_bug_in_a_backend_leaves_nobody_waiting(scorer: Scorer) -> None:

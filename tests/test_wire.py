@@ -340,3 +340,16 @@ def test_dialects_name_fields_that_there_are() -> None:
         assert dialect.failures <= {field.name for field in fields(Failure)}
     assert issubclass(WireError, CrossrankError)
     assert replace(Call("q", ()), top_n=1).top_n == 1
+
+
+def test_what_is_billed_in_part_counts_as_one_more() -> None:
+    """Estimates are never below the invoice."""
+    body = b'{"results": [], "meta": {"billed_units": {"search_units": 1.5, "input_tokens": 10.2}}}'
+    answer = DIALECTS["cohere"].parse_ranking(body)
+    assert (answer.search_units, answer.tokens) == (2, 11)
+
+
+def test_nought_is_no_bound_for_vllm() -> None:
+    """Its own clients say so where they want all results, or documents of any length."""
+    call = DIALECTS["vllm"].parse_call(b'{"query": "q", "documents": ["a"], "top_n": 0, "max_tokens_per_doc": 0}')
+    assert (call.top_n, call.tokens_max) == (None, None)
