@@ -17,10 +17,10 @@ from typing import Any
 
 from crossrank import CrossEncoder, Reranker
 from crossrank.checkpoint.source import bundled_folder
+from crossrank.collection import read_collection, read_run
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
-from crossrank.evaluate.collection import read_collection, read_run
 from crossrank.machine import usable_cores
 
 CALLERS, DOCUMENTS, REPEATS = 64, 20, 5

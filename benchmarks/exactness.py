@@ -6,9 +6,9 @@ import numpy as np
 
 from crossrank import Reranker
 from crossrank.checkpoint.source import bundled_folder
+from crossrank.collection import Qrels, Run, read_collection, read_run
 from crossrank.engine.open import available_precisions
 from crossrank.engine.precision import EXACT, by_exactness
-from crossrank.evaluate.collection import Qrels, Run, read_collection, read_run
 from crossrank.evaluate.measure import parse_measures, per_query
 
 BATCH = 100

@@ -25,8 +25,8 @@ from crossrank.bench.machine import describe
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.source import bundled_folder
 from crossrank.checkpoint.tokenizer import load_tokenizer
+from crossrank.collection import Collection, read_collection, read_qrels, read_texts
 from crossrank.evaluate.candidates import candidates_of, from_bm25
-from crossrank.evaluate.collection import Collection, read_collection, read_qrels, read_texts
 from crossrank.evaluate.compare import compare, holm
 from crossrank.evaluate.measure import parse_measures, per_query
 

@@ -14,7 +14,7 @@ import numpy as np
 from crossrank import Reranker
 from crossrank.backends.contract import BackendFacts, Batch, Limits, Logits, Row
 from crossrank.backends.process import ProcessBackend
-from crossrank.evaluate.collection import read_collection, read_run
+from crossrank.collection import read_collection, read_run
 
 CALLERS, DOCUMENTS, REPEATS = 32, 20, 5
 TRIPS = 300

@@ -17,6 +17,7 @@ import footprint
 import integrations
 import prompt
 import replicas
+import scale
 import sets
 import shapes
 import speed
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[str, str, Measure]] = {
     "caching": ("Caches", "target", _lines(lambda _: caching.measure())),
     "prompt": ("Prompts", "target", _lines(lambda _: prompt.measure())),
     "exactness": ("Exactness", "target", _lines(exactness.measure)),
+    "scale": ("A cluster's job", "share of the engine's", lambda _: scale.measure()),
     "sets": ("nDCG@10", "", sets.measure),
 }
 

@@ -5,40 +5,68 @@ rate is counted from its first worker's first partition to its last one's last (
 (`all`: workers start, open the model and copy the texts).
 """
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crossrank import Reranker
 from crossrank.cluster import rank_dataset
 from crossrank.cluster.session import connected
 from crossrank.machine import usable_cores
+from measured import Line, Measured
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from clusters import Dataset, cluster, make_dataset
+if TYPE_CHECKING:
+    from clusters import Dataset
 
-REPEATS = 3
+PAIRS, REPEATS = 100_000, 3
+WAYS = {
+    "engine": "one process, one `Reranker`",
+    "job": "`rank_dataset`, first partition to last",
+    "all": "`rank_dataset`, call to return",
+}
+TESTS = Path(__file__).resolve().parent.parent / "tests"
 
 
-def measure(pairs: int, nodes: int, repeats: int = REPEATS) -> dict[str, list[float]]:
+def measure() -> Measured:
+    """Rows of pairs a second, and each way's share of the engine's; none where Ray is not installed."""
+    if missing := [name for name in ("ray", "pyarrow") if find_spec(name) is None]:
+        print(f"scale: left out, as {missing[0]} is not installed (pip install --group scale)", file=sys.stderr)
+        return Measured.of([])
+    nodes = usable_cores()
+    rates = _rates(nodes)
+    shares = {way: statistics.median(map(float.__truediv__, rates[way], rates["engine"])) for way in WAYS}
+    median = {way: statistics.median(rates[way]) for way in WAYS}
+    lines: list[Line] = [
+        (what, f"{median[way]:,.0f} pairs/s", f"{shares[way]:.0%}" + " (target: >= 90%)" * (way == "job"))
+        for way, what in WAYS.items()
+    ]
+    rows = tuple({"way": way, "what": WAYS[way], "pairs_per_s": rates[way], "share": shares[way]} for way in WAYS)
+    return Measured(lines, rows, {"pairs": PAIRS, "nodes": nodes, "repeats": REPEATS})
+
+
+def _rates(nodes: int) -> dict[str, list[float]]:
     """Pairs a second of each way, repeat by repeat."""
-    rates: dict[str, list[float]] = {"engine": [], "job": [], "all": []}
+    sys.path.insert(0, str(TESTS))
+    from clusters import cluster, make_dataset
+
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as name, cluster(nodes) as made:
-        dataset = make_dataset(Path(name) / "set", queries=pairs // 100, depth=100, documents=pairs // 20)
+        dataset = make_dataset(Path(name) / "set", queries=PAIRS // 100, depth=100, documents=PAIRS // 20)
         with connected(made.address):
-            for repeat in range(repeats):
-                rates["engine"].append(pairs / _engine(dataset, nodes))
+            for repeat in range(REPEATS):
+                rates["engine"].append(PAIRS / _engine(dataset, nodes))
                 job, whole = _job(dataset, Path(name) / f"out{repeat}")
-                rates["job"].append(pairs / job)
-                rates["all"].append(pairs / whole)
+                rates["job"].append(PAIRS / job)
+                rates["all"].append(PAIRS / whole)
     return rates
 
 
-def _engine(dataset: Dataset, threads: int) -> float:
+def _engine(dataset: "Dataset", threads: int) -> float:
     queries: dict[str, list[str]] = {}
     for query, document in dataset.candidates:
         queries.setdefault(dataset.queries[query], []).append(dataset.corpus[document])
@@ -50,7 +78,7 @@ def _engine(dataset: Dataset, threads: int) -> float:
         return time.perf_counter() - started
 
 
-def _job(dataset: Dataset, out: Path) -> tuple[float, float]:
+def _job(dataset: "Dataset", out: Path) -> tuple[float, float]:
     started = time.perf_counter()
     rank_dataset(*dataset.places, out, cpus_per_worker=1)
     whole = time.perf_counter() - started
@@ -59,19 +87,3 @@ def _job(dataset: Dataset, out: Path) -> tuple[float, float]:
     ends = [(out / "scores" / f"part-{e['number']:06d}.parquet").stat().st_mtime for e in entries]
     begins = [end - sum(e["seconds"].values()) for end, e in zip(ends, entries, strict=True)]
     return max(ends) - min(begins), whole
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=100_000)
-    parser.add_argument("--nodes", type=int, default=usable_cores())
-    given = parser.parse_args()
-    rates = measure(given.pairs, given.nodes)
-    for name, found in rates.items():
-        print(f"{name:7} {statistics.median(found):9,.0f} pairs/s  ({', '.join(f'{rate:,.0f}' for rate in found)})")
-    shares = [job / engine for job, engine in zip(rates["job"], rates["engine"], strict=True)]
-    print(f"job / engine: {statistics.median(shares):.1%}")
-
-
-if __name__ == "__main__":
-    main()

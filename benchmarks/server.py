@@ -22,7 +22,7 @@ from pathlib import Path
 from crossrank import Reranker
 from crossrank.bench.machine import describe
 from crossrank.checkpoint.source import bundled_folder
-from crossrank.evaluate.collection import read_collection
+from crossrank.collection import read_collection
 from crossrank.machine import usable_cores
 from load import Load, answer_of, load, request_of
 from peers.environments import Environments, UnavailableError, default_folder

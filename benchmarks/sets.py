@@ -17,8 +17,8 @@ import numpy as np
 
 from crossrank import Reranker
 from crossrank.checkpoint.source import BUNDLED
+from crossrank.collection import Collection, read_collection, read_run
 from crossrank.evaluate.candidates import DEPTH, FirstStage, from_bm25, from_pool, from_run
-from crossrank.evaluate.collection import Collection, read_collection, read_run
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.train.base import model_folder
 from crossrank.types import Hit, Ranking

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossrank import Reranker
 from crossrank.checkpoint.source import bundled_folder
-from crossrank.evaluate.collection import read_collection
+from crossrank.collection import read_collection
 from crossrank.machine import usable_cores
 
 REPEATS = 9

@@ -17,8 +17,8 @@ from crossrank.evaluate.report import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-KEPT = ("peers", "startup", "footprint", "exactness", "sets", "shapes")
-PAGES = ("README.md", "docs/benchmarks.md", "src/crossrank/models/crossrank-mini/README.md")
+KEPT = ("peers", "startup", "footprint", "exactness", "sets", "shapes", "scale")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/scale.md", "src/crossrank/models/crossrank-mini/README.md")
 BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 MIB = 2**20
 BUNDLED = "crossrank-mini"
@@ -135,6 +135,20 @@ def _shapes() -> str:
     return "\n\n".join([markdown_table(table), listed, markdown_table(quoted_table(result)), method(result)])
 
 
+def _scale() -> str:
+    result = _kept("scale")
+    rows = [
+        (row["what"], f"{sorted(row['pairs_per_s'])[len(row['pairs_per_s']) // 2]:,.0f}", f"{row['share']:.0%}")
+        for row in result.rows
+    ]
+    settings = result.settings
+    caption = (
+        f"{settings['pairs']:,} short pairs from Parquet; medians of {settings['repeats']}, in turn. The cluster: "
+        f"{settings['nodes']} nodes of a core; the process: as many threads. {result.machine}."
+    )
+    return "\n".join([*_table(("", "pairs/s", "of the engine's own"), rows), "", caption])
+
+
 def _notes(result: Result) -> list[str]:
     return ["", *result.notes] if result.notes else []
 
@@ -148,9 +162,10 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     return ["|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in (headings, rules, *rows)]
 
 
+RENDERED = {"speed": _peers, "facts": _facts, "quality": _quality, "shapes": _shapes, "scale": _scale}
 BLOCKS: dict[str, Callable[[], str]] = {
     name: lambda render=render: render() + "\n"  # type: ignore[misc]
-    for name, render in {"speed": _peers, "facts": _facts, "quality": _quality, "shapes": _shapes}.items()
+    for name, render in RENDERED.items()
 }
 
 if __name__ == "__main__":

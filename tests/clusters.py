@@ -107,8 +107,12 @@ class Nodes:
 
         self._folder = tempfile.mkdtemp(prefix="cr", dir="/tmp")  # short: sockets' names have a limit
         self._cluster = Cluster()
-        self._head = self._add(num_cpus=0, include_dashboard=False, temp_dir=self._folder)
-        self.nodes = [self.add() for _ in range(nodes)]
+        try:
+            self._add(num_cpus=0, include_dashboard=False, temp_dir=self._folder)
+            self.nodes = [self.add() for _ in range(nodes)]
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def address(self) -> str:
@@ -139,9 +143,9 @@ class Nodes:
         for _ in range(STARTS - 1):
             try:
                 return self._cluster.add_node(**bounded, **options)
-            except Exception as exc:  # Ray raises just that
-                if "timed out during startup" not in str(exc):  # a busy machine took over 30 s
-                    raise
+            except (Exception, SystemExit) as exc:  # Ray raises just these
+                if "timed out during startup" not in str(exc) and not isinstance(exc, SystemExit):
+                    raise  # else a busy machine took over 30 s
         return self._cluster.add_node(**bounded, **options)
 
 

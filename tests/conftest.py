@@ -1,23 +1,24 @@
 """Shared by all tests: no network but loopback, tiny checkpoints made once, Hypothesis profiles."""
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from crossrank import Reranker, _native
+from crossrank import Reranker
 from crossrank.testing import tiny_checkpoint
+from hub import NAME, Hub, Machine
 
 # What a shell starts in the background ignores Ctrl-C, and so do its children: those of tests are to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert")
-ENGINES = [(isa, precision) for isa in _native.isas() for precision in _native.precisions(isa)]  # all that this CPU has
-
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's: of tiny models, threads do little but wait for each other
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # before anything imports haystack
 os.environ.setdefault("CROSSRANK_LANGUAGE_GUARD", "off")  # tests give models whatever texts; its own tests wake it
 
@@ -65,3 +66,59 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def bundled() -> Reranker:
     """The bundled model, caches off."""
     return Reranker(cache=None)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a CrossEncoder of modules, as cross-encoder/ettin-reranker-* are stored, with sentence-transformers."""
+    import torch
+    from sentence_transformers import CrossEncoder as Reference
+    from sentence_transformers.base.modules import Dense, Transformer
+    from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Pooling
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    made: dict[str, Path] = {}
+
+    def make(family: str = "modernbert", pooling: str = "cls", activation: Any = torch.nn.GELU, **saved: Any) -> Path:
+        key = f"{family} {pooling} {activation} {saved}"
+        if key not in made:
+            torch.manual_seed(3)
+            plain = tiny_checkpoint(tmp_path_factory.mktemp("plain"), family, max_length=192, layers=4)
+            body, folder = tmp_path_factory.mktemp("body"), tmp_path_factory.mktemp("chain")
+            model = AutoModelForSequenceClassification.from_pretrained(plain)
+            model.base_model.save_pretrained(body)
+            AutoTokenizer.from_pretrained(plain).save_pretrained(body)
+            modules = [
+                Transformer(str(body)),
+                Pooling(24, pooling),
+                Dense(24, 40, bias=False, activation_function=activation()),
+                LayerNorm(40),
+                Dropout(0.3),
+                Dense(40, 1, activation_function=torch.nn.Identity(), module_output_name="scores"),
+            ]
+            torch.nn.init.normal_(modules[3].norm.weight, 1.0, 0.3)
+            torch.nn.init.normal_(modules[3].norm.bias, 0.0, 0.3)
+            Reference(modules=modules, device="cpu", **saved).save_pretrained(str(folder))
+            made[key] = folder
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def hub(checkpoint: Callable[..., Path], tmp_path: Path) -> Iterator[Hub]:
+    """A hub with one model, beside whose files lie a pickle, another format and code."""
+    folder = tmp_path / "upload"
+    shutil.copytree(checkpoint("bert"), folder)
+    (folder / "onnx").mkdir()
+    for unwanted in ("pytorch_model.bin", "modeling_custom.py", "onnx/model.onnx", "onnx/config.json", "README.md"):
+        (folder / unwanted).write_bytes(b"not for us")
+    with Hub() as hub:
+        hub.add(NAME, folder)
+        yield hub
+
+
+@pytest.fixture
+def machine(hub: Hub, tmp_path: Path) -> Machine:
+    """A machine with an empty cache."""
+    return Machine(tmp_path / "home", hub.url)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+NAME = "someone/tiny-reranker"  # the model of the fixture `hub`
 REPOSITORY = Path(__file__).resolve().parent.parent
 OPEN = """
 import json, sys

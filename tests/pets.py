@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from crossrank.collection import Collection, Run
 from crossrank.evaluate.candidates import from_run
-from crossrank.evaluate.collection import Collection, Run
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.evaluate.result import Evaluation
 from crossrank.types import Hit, Ranking

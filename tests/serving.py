@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 
 import uvloop
 
-from crossrank.documents import as_documents
+from crossrank import Reranker
+from crossrank.documents.texts import as_documents
 from crossrank.errors import UsageError
 from crossrank.server.app import App
 from crossrank.server.listen import listen
@@ -212,3 +213,14 @@ class Serving:
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
             connection.close()
+
+
+class Reusable:
+    """A shared reranker that a server does not close."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        self.arank, self.ascore, self.facts = reranker.arank, reranker.ascore, reranker.facts
+        self.explain = reranker.explain
+
+    def close(self) -> None:
+        """Others use it."""

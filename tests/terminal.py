@@ -7,6 +7,8 @@ import struct
 import sys
 import termios
 
+import pytest
+
 COMMAND = [sys.executable, "-c", "from crossrank.cli.main import main; main()"]
 COLOURS = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"}  # would change what is written
 
@@ -27,7 +29,10 @@ class Terminal:
     def wait_for(self, text: str) -> None:
         """Until the text has been written; fails at the end of the output."""
         while text.encode() not in self.written:
-            self.written += os.read(self.side, 1 << 16)
+            try:
+                self.written += os.read(self.side, 1 << 16)
+            except OSError:  # Linux says so when the other side has closed
+                pytest.fail(f"the command ended without {text!r}; it wrote: {self.written.decode(errors='replace')}")
 
     def press(self, keys: str) -> None:
         """As if typed."""

@@ -21,6 +21,21 @@ def test_every_room_is_in_the_plan() -> None:
     assert {room for room in rooms if room not in PARTS["2"]} == set()
 
 
+@pytest.mark.parametrize(
+    "room", sorted(file.parent for file in PACKAGE.glob("*/__init__.py")), ids=lambda one: one.name
+)
+def test_every_module_is_in_its_room(room: Path) -> None:
+    """Each module of a package stands in the package's lines of section 2; but of those with one a thing, not each."""
+    rows = re.split(r"\n(?=  \w)", PARTS["2"])
+    row = next(row for row in rows if row.startswith(f"  {room.name}/"))
+    ours = set(re.findall(r"\w+", row))
+    others = {"wire": "one module a vendor", "integrations": "one module a framework", "cli": "one file a subcommand"}
+    if room.name in others:
+        assert others[room.name] in row
+    else:
+        assert {file.stem for file in room.glob("[!_]*.py")} - ours == set()
+
+
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/[\w*.]+)`", PARTS["3"]))))
 def test_every_guard_is_there(named: str) -> None:
     """The tests that guard the invariants of section 3."""
@@ -73,3 +88,16 @@ def test_a_peculiarity_is_data() -> None:
     """No `if name`: what sets a family, a dialect or a vendor apart is a value, said where it is described."""
     compared = {file: _compared_names(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")}
     assert {str(file.relative_to(PACKAGE)): found for file, found in compared.items() if found} == {}
+
+
+def test_no_test_imports_another() -> None:
+    """What several share has a module of its own, named for what it is; shared fixtures are in conftest."""
+    imported = [
+        (file.name, name)
+        for file in (ROOT / "tests").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    ]
+    assert len(imported) > 1_000
+    assert [(file, name) for file, name in imported if name.startswith(("test_", "conftest"))] == []

@@ -15,8 +15,8 @@ import trio
 
 from crossrank import Ranking, Reranker
 from crossrank.errors import ArgumentTypeError, ClosedError, UsageError
-from crossrank.schedule import Scheduler
-from test_schedule import BOUND_S, GatedBackend, schedulers
+from crossrank.schedule.scheduler import Scheduler
+from fakes import BOUND_S, GatedBackend, schedulers
 
 QUERY = "Who created Python?"
 TEXTS = ["Python is a snake.", "Guido van Rossum created the Python programming language.", "Java is a language."]
@@ -194,10 +194,10 @@ def test_the_event_loop_is_never_kept(bundled: Reranker) -> None:
 def test_nothing_is_left_behind(checkpoint: Callable[..., Path]) -> None:
     """The thread that served lives while there is work, no longer."""
     reranker = Reranker(str(checkpoint("bert")), cache=None)
+    before = set(threading.enumerate())
     asyncio.run(reranker.arank(QUERY, TEXTS))
-    for thread in threading.enumerate():
-        if thread.name == "crossrank-engine":
-            thread.join(BOUND_S)
-    assert all(thread.name != "crossrank-engine" for thread in threading.enumerate())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(BOUND_S)
+    assert set(threading.enumerate()) <= before
     assert isinstance(reranker._engine, Scheduler)
     trio.run(reranker.arank, QUERY, TEXTS)

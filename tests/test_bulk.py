@@ -18,8 +18,8 @@ from crossrank.bulk.corpus import Corpus
 from crossrank.bulk.job import Job, read_job
 from crossrank.bulk.output import Output
 from crossrank.bulk.run import Format, Wish, blocks
+from crossrank.collection import read_run
 from crossrank.errors import CrossrankError, InputFileError, UsageError
-from crossrank.evaluate.collection import read_run
 
 HEADER = {"of": "this test", "top_k": None}
 BLOCKS = st.lists(st.binary(min_size=0, max_size=40), max_size=8)

@@ -152,7 +152,8 @@ def test_records_of_others_are_not_believed(server: RedisServer) -> None:
     cache = RedisCache(server.url, timeout_s=10)
     cache.put_many({key(i): scored(i) for i in range(5)})
     with Redis(port=server.port) as client:
-        assert all(name.startswith(b"crossrank:1:") for name in client.keys("*"))
+        assert sorted(client.keys("*")) == sorted(PREFIX + key(i) for i in range(5))
+        assert PREFIX == b"crossrank:1:"
         client.set(PREFIX + key(0), b"something else")
         client.delete(PREFIX + key(1))
         client.rpush(PREFIX + key(1), b"a list")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from checkpoints import TEMPLATES, t5_tokenizer
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.tokenizer import prompt_template
 from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.pair import Pair
 from crossrank.testing.tokenizers import tokenizer_of
-from test_t5 import TEMPLATES, t5_tokenizer
 
 CHINA = ("What is the capital of China?", "The capital of China is Beijing.")
 MOCKINGBIRD = (

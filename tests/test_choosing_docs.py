@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from crossrank.cli.group import cli
 from crossrank.engine import language
 from crossrank.remote.costs import AS_OF, SOURCE
-from test_remote_server import Server
+from crossrank.testing import FakeVendor
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
@@ -63,7 +63,7 @@ def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "documents.jsonl").write_text(blocks("json")[0], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     command = next(line for block in blocks("console") for line in block.splitlines() if "--compare" in line)
-    with Server("cohere", key="k") as server:
+    with FakeVendor("cohere", key="k") as server:
         monkeypatch.setenv("COHERE_API_KEY", "k")
         monkeypatch.setenv("CO_API_URL", server.url)
         done = CliRunner().invoke(cli, [*command.removeprefix("$ crossrank ").split(), "--price", "units=2.50"])

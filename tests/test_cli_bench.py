@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from crossrank.cli.main import cli, run
+from crossrank.testing import FakeVendor
 from terminal import Terminal
-from test_remote_server import Server
 
 QUICK = ("--shapes", "none", "--no-peers", "--cold-starts", 1, "--repeats", 6)
 RESULT = Callable[..., tuple[int, str, str]]
@@ -28,9 +28,9 @@ def crossrank(capsys: pytest.CaptureFixture[str]) -> RESULT:
 
 
 @pytest.fixture
-def cohere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def cohere(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVendor]:
     """Cohere, as far as the environment knows."""
-    with Server("cohere", key="k") as server:
+    with FakeVendor("cohere", key="k") as server:
         monkeypatch.setenv("COHERE_API_KEY", "k")
         monkeypatch.setenv("CO_API_URL", server.url)
         yield server
@@ -107,7 +107,7 @@ def test_nothing_measured_is_a_failure_that_says_why(monkeypatch: pytest.MonkeyP
     assert "nothing could be measured" in err
 
 
-def test_an_api_is_asked_five_times_and_costs_what_it_bills(cohere: Server, crossrank: RESULT) -> None:
+def test_an_api_is_asked_five_times_and_costs_what_it_bills(cohere: FakeVendor, crossrank: RESULT) -> None:
     """One call to begin, five that count."""
     price = ("--price", "units=2.00", "--max-cost", "1")
     code, out, _ = crossrank("bench", "-m", "cohere:rerank-v3.5", *QUICK, "--documents", 2, *price, "--json")
@@ -119,7 +119,7 @@ def test_an_api_is_asked_five_times_and_costs_what_it_bills(cohere: Server, cros
     assert "about $0.0120" in json.loads(out)["notes"][-1]
 
 
-def test_no_more_is_spent_than_was_allowed(cohere: Server, crossrank: RESULT) -> None:
+def test_no_more_is_spent_than_was_allowed(cohere: FakeVendor, crossrank: RESULT) -> None:
     """A budget for three calls of two thousandths of a dollar: what they gave is shown, and why there are not more."""
     price = ("--price", "units=2.00", "--max-cost", "0.0065")
     code, out, _ = crossrank("bench", "-m", "cohere:rerank-v3.5", *QUICK, "--documents", 2, *price)
@@ -131,7 +131,7 @@ def test_no_more_is_spent_than_was_allowed(cohere: Server, crossrank: RESULT) ->
 def test_ctrl_c_shows_what_was_measured(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """With exit code 130; the file has it too. A bar showed how far it was."""
     out = tmp_path / "b.json"
-    many = ("--documents", "2,100000", "--seconds", 600, "--words", 200)
+    many = ("--documents", "2,100000", "--seconds", 36_000, "--words", 200)
     terminal = Terminal("bench", "-m", checkpoint("bert", max_length=512), *QUICK, *many, "--out", out, columns=200)
     terminal.wait_for("100000 documents, warm-up")
     os.kill(terminal.process, signal.SIGINT)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crossrank.checkpoint.catalogue import CATALOGUE
+from crossrank.checkpoint.catalogue import CATALOGUE, MINI
 from crossrank.cli.facts import print_columns, say
 from crossrank.cli.main import cli, run
 from crossrank.machine import usable_cores
@@ -45,6 +45,13 @@ def test_list_shows_every_known_model(capsys: pytest.CaptureFixture[str]) -> Non
     name, family, *_, native, torch, _verified, here = bundled.split()
     assert (name, family, native, torch, here) == ("crossrank-mini", "bert", "native,", "torch", "yes")
     assert [line.split()[0] for line in others] == [model.name for model in CATALOGUE]
+
+
+def test_the_bundled_model_is_what_the_catalogue_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its row is written down; its files say the same."""
+    facts = json.loads(output(capsys, "models", "info", "--json"))
+    known = (MINI.name, MINI.family, MINI.parameters_m, MINI.max_length)
+    assert (facts["name"], facts["family"], facts["parameters_m"], facts["max_length"]) == known
 
 
 def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:

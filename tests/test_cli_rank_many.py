@@ -14,8 +14,8 @@ from crossrank import Reranker
 from crossrank.calibration import Calibration, Platt
 from crossrank.calibration import write as write_calibration
 from crossrank.cli.main import cli, run
+from crossrank.testing import FakeVendor, Fault
 from terminal import COMMAND, Terminal
-from test_remote_server import Fault, Server
 
 PATIENCE_S = 60.0
 MODEL = "cohere:rerank-v3.5"
@@ -37,9 +37,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVendor]:
     """Cohere, as far as the environment knows."""
-    with Server("cohere", key="k") as server:
+    with FakeVendor("cohere", key="k") as server:
         monkeypatch.setenv("COHERE_API_KEY", "k")
         monkeypatch.setenv("CO_API_URL", server.url)
         yield server
@@ -60,12 +60,12 @@ def write(file: Path, texts: list[str], letter: str) -> None:
     file.write_text("".join(json.dumps({"_id": f"{letter}{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
 
 
-def stopped(server: Server, at: int, *arguments: object) -> "subprocess.Popen[bytes]":
+def stopped(server: FakeVendor, at: int, *arguments: object) -> "subprocess.Popen[bytes]":
     """The command, as it waits for an answer to call number `at`, which will not come."""
     server.faults.extend([Fault()] * at + [Fault(hang=True)] * QUERIES)
     process = subprocess.Popen([*COMMAND, "rank", *map(str, arguments)], stderr=subprocess.PIPE)
     for _ in range(at + 1):
-        assert server.arrived.acquire(timeout=PATIENCE_S)
+        server.await_call(PATIENCE_S)
     return process
 
 
@@ -73,12 +73,12 @@ def stopped(server: Server, at: int, *arguments: object) -> "subprocess.Popen[by
 @pytest.mark.parametrize("name", ["out.jsonl", "out.trec"])
 @pytest.mark.parametrize("at", [0, 17, 33])
 def test_killed_at_any_point(
-    server: Server, files: list[str], ranked: Called, tmp_path: Path, at: int, name: str
+    server: FakeVendor, files: list[str], ranked: Called, tmp_path: Path, at: int, name: str
 ) -> None:
     """A second run finishes the rest, to the same bytes as one that nothing happened to."""
     assert ranked(*files, "--model", MODEL, "-o", tmp_path / f"whole-{name}")[0] == 0
     for _ in range(QUERIES):
-        server.arrived.acquire(timeout=PATIENCE_S)
+        server.await_call(PATIENCE_S)
     output = tmp_path / name
     process = stopped(server, at, *files, "--model", MODEL, "-o", output)
     process.kill()
@@ -99,7 +99,7 @@ def test_killed_at_any_point(
 
 
 @pytest.mark.timeout(PATIENCE_S)
-def test_interrupted(server: Server, files: list[str], ranked: Called, tmp_path: Path) -> None:
+def test_interrupted(server: FakeVendor, files: list[str], ranked: Called, tmp_path: Path) -> None:
     """Ctrl-C ends it with 130 and says how far it is, and that the same command goes on."""
     output = tmp_path / "out.jsonl"
     process = stopped(server, 20, *files, "--model", MODEL, "-o", output)
@@ -116,7 +116,7 @@ def test_interrupted(server: Server, files: list[str], ranked: Called, tmp_path:
     ]
 
 
-def test_a_budget_ends_it_for_now(server: Server, files: list[str], ranked: Called, tmp_path: Path) -> None:
+def test_a_budget_ends_it_for_now(server: FakeVendor, files: list[str], ranked: Called, tmp_path: Path) -> None:
     """What was paid for is kept; with another budget the command goes on, and pays for the rest only."""
     command = (*files, "--model", MODEL, "--price", "units=1.00", "-o", tmp_path / "out.jsonl")
     code, _, err = ranked(*command, "--max-cost", "0.025")
@@ -141,7 +141,7 @@ main()
 
 
 @pytest.mark.timeout(PATIENCE_S)
-def test_a_full_disk(server: Server, files: list[str], ranked: Called, tmp_path: Path) -> None:
+def test_a_full_disk(server: FakeVendor, files: list[str], ranked: Called, tmp_path: Path) -> None:
     """Exit code 1, what is kept and what to do; with room, the same command finishes."""
     # Without what measures coverage, which would have to write as well.
     plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
@@ -168,7 +168,7 @@ def test_to_standard_output(files: list[str], ranked: Called, tmp_path: Path) ->
     assert re.fullmatch(r"(q\d+ Q0 d\d+ 1 -?[\d.e-]+ crossrank-mini\n){40}", out)
 
 
-def test_another_job_is_refused(files: list[str], ranked: Called, tmp_path: Path, server: Server) -> None:
+def test_another_job_is_refused(files: list[str], ranked: Called, tmp_path: Path, server: FakeVendor) -> None:
     """Another model, option or input: with what differs; --restart begins anew; nothing is lost before that."""
     output = tmp_path / "out.jsonl"
     assert ranked(*files, "-o", output)[0] == 0

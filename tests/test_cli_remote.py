@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from crossrank.cli.main import cli, run
+from crossrank.testing import FakeVendor, Fault
 from terminal import Terminal
-from test_remote_server import Fault, Server
 
 MODEL = "cohere:rerank-v3.5"
 PRICE = ("--price", "units=2.00")
@@ -17,9 +17,9 @@ RESULT = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVendor]:
     """Cohere, as far as the environment knows."""
-    with Server("cohere", key="k") as server:
+    with FakeVendor("cohere", key="k") as server:
         monkeypatch.setenv("COHERE_API_KEY", "k")
         monkeypatch.setenv("CO_API_URL", server.url)
         yield server
@@ -57,7 +57,7 @@ def crossrank(capsys: pytest.CaptureFixture[str]) -> RESULT:
     return call
 
 
-def test_what_was_used_is_told_at_the_end(server: Server, documents: Path, crossrank: RESULT) -> None:
+def test_what_was_used_is_told_at_the_end(server: FakeVendor, documents: Path, crossrank: RESULT) -> None:
     """On stderr; as dollars where a price is known; also of a failure."""
     code, out, err = crossrank("rank", "who", documents, "--model", MODEL, *PRICE)
     assert (code, out.split("\t")[2], err) == (0, "1", f"{MODEL}: 1 request, 1 search unit, 30 tokens, about $0.0020\n")
@@ -70,7 +70,7 @@ def test_what_was_used_is_told_at_the_end(server: Server, documents: Path, cross
     assert "Cohere answered 400" in err
 
 
-def test_nothing_is_sent_beyond_max_cost(server: Server, documents: Path, crossrank: RESULT) -> None:
+def test_nothing_is_sent_beyond_max_cost(server: FakeVendor, documents: Path, crossrank: RESULT) -> None:
     """Not even once; what it would have cost is said."""
     code, out, err = crossrank("rank", "who", documents, "--model", MODEL, *PRICE, "--max-cost", "0.0019")
     assert (code, out) == (1, "")
@@ -93,7 +93,7 @@ def test_nothing_is_sent_beyond_max_cost(server: Server, documents: Path, crossr
     ],
 )
 def test_mistakes_are_told_before_anything_is_sent(
-    server: Server, documents: Path, crossrank: RESULT, options: list[str], words: str
+    server: FakeVendor, documents: Path, crossrank: RESULT, options: list[str], words: str
 ) -> None:
     """With the remedy, and exit code 2."""
     code, out, err = crossrank("rank", "who", documents, *options)
@@ -105,7 +105,7 @@ def test_mistakes_are_told_before_anything_is_sent(
 
 def test_a_table_of_a_server_that_counts_no_tokens(documents: Path) -> None:
     """Has no word of them, and bars of the scores where there are no logits."""
-    with Server("tei", pages={"/info": {"max_client_batch_size": 32}}) as server:
+    with FakeVendor("tei", pages={"/info": {"max_client_batch_size": 32}}) as server:
         code, written = Terminal("rank", "who", str(documents), "--model", server.url, columns=80).end()
     assert code == 0
     assert "tokens" not in written
@@ -113,7 +113,7 @@ def test_a_table_of_a_server_that_counts_no_tokens(documents: Path) -> None:
     assert "3 of 3 documents" in written
 
 
-def test_a_remote_model_is_evaluated(server: Server, collection: Path, crossrank: RESULT) -> None:
+def test_a_remote_model_is_evaluated(server: FakeVendor, collection: Path, crossrank: RESULT) -> None:
     """With its cost in the table and in the JSON document; beside a local one, where the column is empty."""
     code, out, err = crossrank(
         "eval", collection, "--model", MODEL, "--model", "crossrank-mini", *PRICE, "--threads", "1"
@@ -130,7 +130,7 @@ def test_a_remote_model_is_evaluated(server: Server, collection: Path, crossrank
 
 
 def test_what_was_ranked_is_never_paid_for_again(
-    server: Server, collection: Path, tmp_path: Path, crossrank: RESULT
+    server: FakeVendor, collection: Path, tmp_path: Path, crossrank: RESULT
 ) -> None:
     """A budget ends it, a second run goes on, a third asks nothing; the table has the cost of all."""
     kept = ("--out", tmp_path / "results", "--model", MODEL, *PRICE)
@@ -149,19 +149,19 @@ def test_what_was_ranked_is_never_paid_for_again(
 
 
 def test_results_belong_to_who_was_asked(
-    server: Server, collection: Path, tmp_path: Path, crossrank: RESULT, monkeypatch: pytest.MonkeyPatch
+    server: FakeVendor, collection: Path, tmp_path: Path, crossrank: RESULT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another address is another ranker, whose results are not mixed in."""
     kept = ("--out", tmp_path / "results", "--model", MODEL)
     assert crossrank("eval", collection, *kept)[0] == 0
-    with Server("cohere", key="k") as other:
+    with FakeVendor("cohere", key="k") as other:
         monkeypatch.setenv("CO_API_URL", other.url)
         code, _, err = crossrank("eval", collection, *kept)
         assert (code, len(other.calls)) == (2, 0)
     assert f"results of another {MODEL}" in err
 
 
-def test_a_budget_is_of_all_models_together(server: Server, collection: Path, crossrank: RESULT) -> None:
+def test_a_budget_is_of_all_models_together(server: FakeVendor, collection: Path, crossrank: RESULT) -> None:
     """The second may spend what the first has left."""
     two = ("--model", MODEL, "--model", "cohere:rerank-v4.0-pro")
     code, _, err = crossrank("eval", collection, *two, *PRICE, "--max-cost", "0.009")
@@ -169,7 +169,7 @@ def test_a_budget_is_of_all_models_together(server: Server, collection: Path, cr
     assert "0.0080 dollars are spent" in err
 
 
-def test_options_of_this_machine_need_a_model_on_it(server: Server, collection: Path, crossrank: RESULT) -> None:
+def test_options_of_this_machine_need_a_model_on_it(server: FakeVendor, collection: Path, crossrank: RESULT) -> None:
     """They would silently do nothing."""
     code, _, err = crossrank("eval", collection, "--model", MODEL, "--threads", "2", "--max-length", "99")
     assert (code, server.requests) == (2, [])

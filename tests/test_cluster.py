@@ -22,7 +22,7 @@ from crossrank.cluster.plan import Partition, planned
 from crossrank.cluster.scoring import checked, identity, opened
 from crossrank.cluster.session import check_versions
 from crossrank.cluster.storage import PART, Folder
-from crossrank.cluster.worker import Task, Worker, check_identity
+from crossrank.cluster.worker import LOST_MAX, Task, Worker, check_identity
 from crossrank.errors import CrossrankError, NotFiniteError, UsageError
 
 IDS = st.text(min_size=1, max_size=6).filter(lambda key: id_of(key) == key)
@@ -81,6 +81,33 @@ def test_top_k_and_threshold_cut_each_query(dataset: Dataset, tmp_path: Path) ->
     found = scores(tmp_path / "out")
     expected = dataset.expected(Reranker(cache=None, precision=task.options["precision"], threads=1))
     assert found == {row: known for row, known in expected.items() if known[2] <= 2}
+
+
+def test_a_partition_that_takes_its_workers_along_ends_the_job(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After LOST_MAX of them, with its rows; a job that is gone on with begins to count anew, and nothing stays."""
+    task, manifest = begun(dataset, tmp_path / "out")
+    first, second, *_ = manifest.partitions
+
+    def dies(*_: object) -> None:
+        raise SystemExit
+
+    for _ in range(LOST_MAX):
+        with monkeypatch.context() as patched, Worker(task) as worker:
+            patched.setattr("crossrank.cluster.worker.ranked", dies)
+            with pytest.raises(SystemExit):
+                worker.done(second)
+    with Worker(task) as worker:
+        assert worker.done(first).scored == first.rows
+        with pytest.raises(CrossrankError, match=rf"run\.parquet, rows {second.start} to .*: {LOST_MAX} workers died"):
+            worker.done(second)
+    output = Output(Folder(task.out))
+    output.sweep()
+    with Worker(task) as worker:
+        assert worker.done(second).scored == second.rows
+    output.finish(manifest)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"manifest.json", "scores"}
 
 
 POISONED = [

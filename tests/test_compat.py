@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from checkpoints import with_labels
 from crossrank import CrossEncoder, CrossEncoderReranker, Reranker, errors
-from test_heads import PAIRS as LABEL_PAIRS
-from test_heads import label_logits, with_labels
-from test_parity import TOLERANCE
+from parity import PAIRS, TOLERANCE, label_logits
 
 QUERY = "who created python"
 DOCUMENTS = [
@@ -98,13 +97,13 @@ def test_several_labels_give_rows_of_scores(labels: int, checkpoint: Callable[..
 
     folder = with_labels(checkpoint, "bert", labels)
     ours, reference = CrossEncoder(str(folder)), Reference(str(folder), device="cpu")
-    np.testing.assert_allclose(ours.predict(LABEL_PAIRS), label_logits(folder), atol=TOLERANCE)
+    np.testing.assert_allclose(ours.predict(PAIRS), label_logits(folder), atol=TOLERANCE)
     for options in ({}, {"apply_softmax": True}, {"convert_to_tensor": True}):
-        left, right = ours.predict(LABEL_PAIRS, **options), reference.predict(LABEL_PAIRS, **options)
+        left, right = ours.predict(PAIRS, **options), reference.predict(PAIRS, **options)
         assert type(left) is type(right)
         np.testing.assert_allclose(np.asarray(left), np.asarray(right), atol=TOLERANCE)
-    assert ours.predict(LABEL_PAIRS[0]).shape == reference.predict(LABEL_PAIRS[0]).shape == (labels,)
-    assert ours.predict(LABEL_PAIRS[:3], activation_fn=lambda rows: rows * 0).tolist() == [[0] * labels] * 3
+    assert ours.predict(PAIRS[0]).shape == reference.predict(PAIRS[0]).shape == (labels,)
+    assert ours.predict(PAIRS[:3], activation_fn=lambda rows: rows * 0).tolist() == [[0] * labels] * 3
     assert len(ours.predict([])) == 0
     with pytest.raises(ValueError, match=r"rank\(\) needs a model with one label, and this one has"):
         ours.rank("a", ["b"])
@@ -118,10 +117,10 @@ def test_classes_with_names(checkpoint: Callable[..., Path], tmp_path: Path) -> 
     config, names = json.loads(Path(folder, "config.json").read_text()), ("contradiction", "entailment", "neutral")
     config |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     Path(folder, "config.json").write_text(json.dumps(config))
-    expected = Reference(folder, device="cpu").predict(LABEL_PAIRS)
+    expected = Reference(folder, device="cpu").predict(PAIRS)
     model = CrossEncoder(folder)
-    np.testing.assert_allclose(model.predict(LABEL_PAIRS), expected, atol=TOLERANCE)
-    assert pickle.loads(pickle.dumps(model)).predict(LABEL_PAIRS).tolist() == model.predict(LABEL_PAIRS).tolist()
+    np.testing.assert_allclose(model.predict(PAIRS), expected, atol=TOLERANCE)
+    assert pickle.loads(pickle.dumps(model)).predict(PAIRS).tolist() == model.predict(PAIRS).tolist()
     with pytest.raises(errors.UnsupportedModelError, match="It looks like a classifier"):
         Reranker(folder)
 

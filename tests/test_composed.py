@@ -23,7 +23,7 @@ from crossrank.errors import (
     UsageError,
 )
 from crossrank.testing import FakeBackend
-from test_schedule import schedulers
+from fakes import schedulers
 
 TEXTS = ["a", "bb", "ccc", "dddd", "eeeee", "ffffff"]
 

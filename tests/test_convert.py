@@ -20,8 +20,8 @@ from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.cli.convert import command
 from crossrank.cli.main import run
 from crossrank.export.convert import convert
+from parity import FEW
 
-PAIRS = [("fox", "The quick brown fox jumps"), ("首都", "北京是中国的首都。"), ("python", "Guido created it")]
 BIN, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
 
@@ -35,7 +35,7 @@ def old_model(checkpoint: Path, folder: Path, change: Callable[[dict[str, Any]],
 
 def logits(folder: Path) -> np.ndarray:
     with Reranker(str(folder), device="cpu", precision="fp32", cache=None) as reranker:
-        return reranker.score(PAIRS, raw=True)
+        return reranker.score(FEW, raw=True)
 
 
 @pytest.mark.parametrize("family", ["bert", "electra", "xlm-roberta", "modernbert", "deberta-v2"])
@@ -225,7 +225,7 @@ def test_a_model_that_is_asked_in_words(checkpoint: Callable[..., Path], tmp_pat
     (old / "chat_template.jinja").write_text(PROMPTS[template].marker)
     convert(old, tmp_path / "new")
     with Reranker(str(folder), template=template, device="cpu", precision="fp32", cache=None) as reranker:
-        expected = reranker.score(PAIRS, raw=True)
+        expected = reranker.score(FEW, raw=True)
     np.testing.assert_array_equal(logits(tmp_path / "new"), expected)
 
 

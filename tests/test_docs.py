@@ -19,15 +19,14 @@ import pytest
 
 from crossrank import Reranker
 from crossrank.cli.group import cli
-from crossrank.documents import NESTING_MAX
+from crossrank.documents.texts import NESTING_MAX
 from crossrank.engine.cut import WINDOWS_MAX
 from crossrank.evaluate.calibrate import PAIRS_MIN
 from crossrank.explain.explain import UNITS_MAX
-from crossrank.schedule import WAITING_MAX
+from crossrank.schedule.scheduler import WAITING_MAX
 from crossrank.server.settings import Settings
 from docblocks import CODE, DOCS, Block, blocks, differs
-from serving import Serving
-from test_server_dialects import Reusable
+from serving import Reusable, Serving
 
 ROOT = DOCS.parent
 ADDRESS = "http://127.0.0.1:8000"
@@ -107,7 +106,7 @@ def run(block: Block, page: str, names: dict[str, object], address: str) -> None
     """One block; what it prints is what is shown, up to the server's address."""
     where = f"docs/{page}:{block.line}"
     if block.language == "python":
-        printed = python(block.code.replace(ADDRESS, address), where, names)
+        printed = python(block.code.replace(ADDRESS, address), where, names, address)
         if block.shown is not None:
             found = differs(block.shown, printed.replace(address, ADDRESS))
             assert found is None, f"{where}\n{found}"
@@ -123,8 +122,11 @@ def run(block: Block, page: str, names: dict[str, object], address: str) -> None
         assert found is None, f"{where}: {command}\n{found}"
 
 
-def python(code: str, where: str, names: dict[str, object]) -> str:
-    """What a block prints: in this process, or, where it is a vendor's client, in that one's environment."""
+def python(code: str, where: str, names: dict[str, object], address: str) -> str:
+    """What a block prints: in this process, or, where it is a vendor's client, in that one's environment.
+
+    A client of Cohere's that names no address asks the server of the page.
+    """
     client = next((name for name in CLIENTS if f"import {name}\n" in code), None)
     if client is None:
         printed = io.StringIO()
@@ -134,7 +136,10 @@ def python(code: str, where: str, names: dict[str, object]) -> str:
     interpreter = ROOT / f".venv-{CLIENTS[client]}" / "bin" / "python"
     if not interpreter.exists():
         pytest.skip(f"scripts/sdk_env.sh {CLIENTS[client]} was not run; `make test` runs it")
-    done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    here = {**os.environ, "CO_API_URL": address, "CO_API_KEY": "any"}
+    done = subprocess.run(
+        [interpreter, "-c", code], env=here, capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
     assert done.returncode == 0, f"{where}\n{done.stderr}"
     return done.stdout
 
@@ -202,6 +207,14 @@ def test_limits_are_those_of_the_code() -> None:
     assert said["pairs for a calibration"].startswith(f"{PAIRS_MIN} at least")
     assert said["documents of one HTTP call"] == f"{settings.documents_max:,}, `--documents-max`"
     assert said["body of one HTTP call"] == f"{settings.body_mb_max} MB, `--body-mb-max`"
+
+
+def test_variables_of_the_environment_are_all_told() -> None:
+    """In docs/stability.md, which promises them; those of the server's settings are told on its own page."""
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    read = set(re.findall(r'"(CROSSRANK_[A-Z_]*[A-Z])"', sources))
+    assert "CROSSRANK_CACHE" in read
+    assert read <= set(re.findall(r"`(CROSSRANK_[A-Z_]+)`", text_of("stability.md")))
 
 
 def test_what_counts_as_the_same() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank import Reranker
-from crossrank.documents import as_documents, render
+from crossrank.documents.texts import as_documents, render
 from crossrank.errors import ArgumentTypeError, DocumentError
 
 PLAIN = (

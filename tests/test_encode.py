@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from conftest import FAMILIES
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.engine.cut import longest_first
 from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.pair import Pair
 from crossrank.errors import DocumentError, QueryTooLongError
+from engines import FAMILIES
 
 pytestmark = pytest.mark.property
 TEXT = st.text(max_size=80) | st.text(alphabet="abc dé.北[]SEP<s>/", max_size=200)

@@ -8,8 +8,8 @@ from pathlib import Path
 import ir_measures
 import pytest
 
+from crossrank.collection import Collection, Run
 from crossrank.errors import CrossrankError, NotFiniteError, QueryTooLongError, UsageError
-from crossrank.evaluate.collection import Collection, Run
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.evaluate.ranking import QueryRanked
 from crossrank.evaluate.report import verdict

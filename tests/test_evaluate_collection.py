@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from crossrank.collection import Collection, read_collection, read_qrels, read_run, write_run
+from crossrank.collection.runs import default_run, run_name
 from crossrank.errors import InputFileError, UsageError
 from crossrank.evaluate.bm25 import Bm25
 from crossrank.evaluate.candidates import candidates_of, from_bm25, from_pool, from_run, has_pools
-from crossrank.evaluate.collection import Collection, read_collection, read_qrels, read_run, write_run
-from crossrank.evaluate.runs import default_run, run_name
 
 
 def write_set(folder: Path, qrels: str = "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\td3\t1\n") -> Path:

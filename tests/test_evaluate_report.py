@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from crossrank.collection import Collection, Run, read_run
 from crossrank.errors import MissingExtra, UsageError
-from crossrank.evaluate.collection import Collection, Run, read_run
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.evaluate.export import as_dict, as_json, write_files
 from crossrank.evaluate.folder import file_names

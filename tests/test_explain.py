@@ -16,7 +16,7 @@ from crossrank.explain.explain import CHARACTERS_MAX, UNITS_MAX
 from crossrank.explain.shares import scaled, shares
 from crossrank.explain.units import grouped, sentences, words
 from crossrank.remote import RemoteReranker
-from test_remote_server import Server
+from crossrank.testing import FakeVendor
 
 QUERY = "Who created Python?"
 TEXT = (
@@ -226,7 +226,7 @@ def test_a_vendor_that_takes_no_empty_text_is_asked_for_a_full_stop() -> None:
 @pytest.mark.parametrize(("dialect", "scale"), [("crossrank", "logit"), ("cohere", "score")])
 def test_remote_rerankers_are_explained_too(dialect: str, scale: str) -> None:
     """On logits where the server gives them, else on scores; in one call, as they take no empty text in one more."""
-    with Server(dialect, key="k") as server:
+    with FakeVendor(dialect, key="k") as server:
         with RemoteReranker("cohere:m", base_url=server.url, dialect=dialect, api_key="k") as reranker:
             found = reranker.explain("ab", "word one a. other. word ab.")
         assert found.scale == scale

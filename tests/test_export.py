@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from checkpoints import foreign_checkpoint
 from crossrank import Reranker, errors
 from crossrank.backends.contract import Batch, Limits, Row
 from crossrank.backends.onnx import open_onnx
@@ -29,16 +30,13 @@ from crossrank.export.folder import staged
 from crossrank.export.onnx import export_onnx
 from crossrank.export.parity import Parity, parity, probe_pairs, refuse_unlike
 from crossrank.testing import FakeBackend
-from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
-from test_parity_modernbert import chain  # noqa: F401 - a fixture
-from test_torch import foreign_checkpoint
+from parity import PAIRS, TOLERANCE, reference_logits
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
 # Each with a graph of its own: CamemBERT's is RoBERTa's, those of other decoders are parts of Qwen3's.
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "modernbert", "deberta-v2", "qwen3")
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 FILES = {"config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
 Exports = Callable[[str], Path]
 
@@ -156,7 +154,7 @@ def test_what_transformers_has_no_graph_of_is_refused(
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_a_chain_of_modules_is_exported(pooling: str, chain: Callable[..., Path], tmp_path: Path) -> None:  # noqa: F811
+def test_a_chain_of_modules_is_exported(pooling: str, chain: Callable[..., Path], tmp_path: Path) -> None:
     """With its head behind it; the folder opens by itself, and needs no weights of the modules."""
     folder = chain("modernbert" if pooling == "cls" else "bert", pooling)
     done = export_onnx(str(folder), tmp_path / "out")

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank import Reranker
-from crossrank.documents import as_documents
+from crossrank.documents.fields import select
+from crossrank.documents.texts import as_documents
 from crossrank.errors import DocumentError
-from crossrank.fields import select
 
 DOCUMENT = {
     "title": "Rust",

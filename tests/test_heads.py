@@ -7,29 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoints import with_labels
 from crossrank import Reranker
-from crossrank.engine.head import read
-from test_parity import QUERIES, TEXTS, TOLERANCE
-
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
-
-
-def label_logits(folder: Path) -> np.ndarray:
-    """transformers' logits of all labels, fp32 [pairs, labels]."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    queries, documents = zip(*PAIRS, strict=True)
-    options = {"padding": True, "truncation": "only_second", "max_length": 64, "return_tensors": "pt"}
-    with torch.inference_mode():
-        return model(**tokenizer(list(queries), list(documents), **options)).logits.numpy()
-
-
-def with_labels(checkpoint: Callable[..., Path], family: str, count: int) -> Path:
-    """A tiny classifier of so many labels."""
-    names = {str(i): f"LABEL_{i}" for i in range(count)}
-    return checkpoint(family, config={"id2label": names, "label2id": {name: int(i) for i, name in names.items()}})
+from crossrank.engine.head import activate, read
+from parity import PAIRS, TOLERANCE, label_logits
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
@@ -59,9 +40,16 @@ def test_of_several_labels_the_expected_grade_counts(
         assert reranker.score(PAIRS).tolist() == reranker.score(PAIRS, raw=True).tolist()
 
 
+def test_a_sigmoid_saturates_as_late_as_fp32_can_show() -> None:
+    """Logits that differ give scores that differ, as far as there are such numbers."""
+    low, lower, high, higher = activate(np.array([-100, -89, 17, 18], np.float32), "sigmoid")
+    assert 0 < low < lower
+    assert high < higher == 1
+
+
 def test_what_is_no_number_stays_none() -> None:
     """Whatever the reading, a logit that is not finite gives a value that is not finite, and is noticed."""
     for reading, labels in (("score", 1), ("odds", 2), ("grade", 3)):
         for broken in (np.nan, np.inf):
             assert not np.isfinite(read(np.full((1, labels), broken, np.float32), reading)).any()
-    assert read(np.array([[0, 0, 60]], np.float32), "grade").tolist() == [2.0]
+    assert read(np.array([[0, 0, 60], [-2_000, 0, 2_000]], np.float32), "grade").tolist() == [2.0, 2.0]

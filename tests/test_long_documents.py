@@ -65,6 +65,14 @@ def test_windows_of_any_tokens(words: list[tuple[str, str]], room: int, windows_
     assert read == set(range(ranges[-1][1]))
 
 
+def test_neighbouring_windows_share_an_eighth() -> None:
+    """Where every token is a word, exactly that; of pieces of words, from the first word that begins in it."""
+    words = [(2 * i, 2 * i + 1) for i in range(100)]
+    assert chunk("a " * 100, words, 40, 9).ranges == ((0, 40), (35, 75), (70, 100))
+    pieces = [(i + i // 3, i + i // 3 + 1) for i in range(100)]  # three to a word
+    assert chunk("abc " * 34, pieces, 40, 9).ranges == ((0, 39), (36, 75), (72, 100))
+
+
 # Aggregates
 
 

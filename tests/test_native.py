@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ENGINES, FAMILIES
 from crossrank import Reranker, _native
 from crossrank.backends.native import _config
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.weights import load_weights
 from crossrank.errors import UsageError
+from engines import ENGINES, FAMILIES
 
 INT = np.int32
 

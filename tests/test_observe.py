@@ -21,8 +21,9 @@ from crossrank.observe import BatchRan, CacheAsked, Event, ModelOpened, RankingD
 from crossrank.observe import log as observe_log
 from crossrank.observe.watch import Watch
 from crossrank.remote import BudgetError, Limits, Price, RemoteReranker, Retry, VendorError
-from test_package import modules_after
-from test_remote_server import Fault, Server, opened
+from crossrank.testing import FakeVendor, Fault
+from loaded import modules_after
+from vendors import opened
 
 BATCH = BatchRan(model="m", rows=3, tokens=30)
 SOURCES = Path(observe.__file__).parent
@@ -40,15 +41,15 @@ def events() -> Iterator[list[Event]]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server("cohere") as server:
+def server() -> Iterator[FakeVendor]:
+    with FakeVendor("cohere") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def vendor() -> Iterator[Server]:
+def vendor() -> Iterator[FakeVendor]:
     """One for all tries of a law."""
-    with Server("cohere") as server:
+    with FakeVendor("cohere") as server:
         yield server
 
 
@@ -104,7 +105,7 @@ def test_a_broken_hook_breaks_nothing(caplog: pytest.LogCaptureFixture, events: 
     assert "broken" in failures[0].getMessage()
 
 
-def test_a_broken_hook_loses_no_ranking(server: Server) -> None:
+def test_a_broken_hook_loses_no_ranking(server: FakeVendor) -> None:
     """The caller gets what it would have got without it."""
 
     def broken(event: Event) -> None:
@@ -180,7 +181,7 @@ def test_a_ranking_that_fails_is_one_event(events: list[Event], bundled: Reranke
     assert (event.call, event.documents, event.pairs, event.outcome) == ("rank", 1, 0, "QueryTooLongError")
 
 
-def test_a_remote_ranking_is_one_event(server: Server, events: list[Event]) -> None:
+def test_a_remote_ranking_is_one_event(server: FakeVendor, events: list[Event]) -> None:
     """Sync, async, of many and of pairs, with counts, seconds and cost; what is cached costs nothing."""
     documents = ["a", "b", "ab", "a"]
     with RemoteReranker("cohere:rerank-v3.5", api_key="k", base_url=server.url, price=PRICE, cache="memory") as one:
@@ -201,7 +202,7 @@ def test_a_remote_ranking_is_one_event(server: Server, events: list[Event]) -> N
     assert all(event.total_s >= event.run_s > 0 for event in heard if event.pairs and event.call == "rank")
 
 
-def test_a_failed_ranking_is_one_event_too(server: Server, events: list[Event], bundled: Reranker) -> None:
+def test_a_failed_ranking_is_one_event_too(server: FakeVendor, events: list[Event], bundled: Reranker) -> None:
     """With the class of the error, the tries, and what was billed before it; a fallback answers for itself."""
     retry = Retry(retries=1, first_s=0.001)
     with opened(server, price=PRICE, retry=retry, cost_max_usd=0.002, concurrency=1) as reranker:
@@ -224,7 +225,7 @@ def test_a_failed_ranking_is_one_event_too(server: Server, events: list[Event], 
     assert failed.outcome == "VendorError"
 
 
-def test_what_was_billed_before_a_failure_counts(server: Server, events: list[Event]) -> None:
+def test_what_was_billed_before_a_failure_counts(server: FakeVendor, events: list[Event]) -> None:
     """Of a ranking in two calls, the second of which fails, the first is in `spent` and in the event."""
     server.faults.extend([Fault(), Fault(status=400)])
     limits = Limits(documents_max=1)
@@ -238,14 +239,14 @@ def test_what_was_billed_before_a_failure_counts(server: Server, events: list[Ev
     assert event.cost_usd == pytest.approx(0.002)
 
 
-def test_a_cancelled_ranking_is_one_event(server: Server, events: list[Event]) -> None:
+def test_a_cancelled_ranking_is_one_event(server: FakeVendor, events: list[Event]) -> None:
     """Whoever gave up is counted, as everyone is."""
     server.faults.append(Fault(hang=True))
 
     async def give_up() -> None:
         async with opened(server) as reranker:
             task = asyncio.create_task(reranker.arank("ab", ["a"]))
-            await asyncio.to_thread(server.arrived.acquire)
+            await asyncio.to_thread(server.await_call)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -284,7 +285,7 @@ def test_events_are_values_that_cannot_hold_a_text() -> None:
 
 @given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=4), st.sampled_from([200, 400, 500]))
 @pytest.mark.property
-def test_no_text_is_in_any_event_or_line(vendor: Server, query: str, documents: list[str], status: int) -> None:
+def test_no_text_is_in_any_event_or_line(vendor: FakeVendor, query: str, documents: list[str], status: int) -> None:
     """Whatever is asked, whether it goes well or not, even where a vendor repeats it in its error."""
     texts = [MARKER + text.encode("utf-8", "replace").decode() for text in (query, *documents)]
     lines: list[str] = []

@@ -21,7 +21,7 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     for block in blocks:
         exec(compile(block, "docs/observability.md", "exec"), names)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     out = capsys.readouterr().out
     assert "ModelOpened(model='crossrank-mini', backend='native'" in out
     assert "RankingDone(model='crossrank-mini', call='rank', documents=2, pairs=2" in out

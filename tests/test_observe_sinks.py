@@ -16,7 +16,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from crossrank import Reranker, observe
 from crossrank.errors import UsageError
 from crossrank.observe import BatchRan, CacheAsked, ModelOpened, RankingDone
-from test_remote_server import Server, opened
+from crossrank.testing import FakeVendor
+from vendors import opened
 
 DONE = RankingDone(
     model="m",
@@ -142,7 +143,7 @@ def test_a_span_has_its_parent_wherever_the_work_is_done(
     """In threads of ours, in the caller's event loop, or in that of a remote reranker."""
     end = observe.to_otel(provider)
     tracer = provider.get_tracer("app")
-    with Server("cohere") as server, opened(server) as remote:
+    with FakeVendor("cohere") as server, opened(server) as remote:
         for ranker in (bundled, remote):
             with tracer.start_as_current_span("request") as request:
                 ranker.rank("a", ["b"])

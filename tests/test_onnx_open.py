@@ -17,12 +17,10 @@ from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.export.onnx import export_onnx
 from hub import Hub, Machine
-from test_parity import QUERIES, TEXTS, TOLERANCE
+from parity import PAIRS, TOLERANCE
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
-
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,9 @@
 """What importing crossrank costs and loads, and that its drawing of itself is true."""
 
-import json
-import subprocess
-import sys
 from importlib import import_module
 
 import crossrank
-
-
-def modules_after(statement: str) -> set[str]:
-    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+from loaded import modules_after
 
 
 def test_import_loads_no_extra() -> None:

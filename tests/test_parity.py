@@ -10,56 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ENGINES, FAMILIES
 from crossrank import CrossEncoder, Reranker, _native
+from engines import ENGINES, FAMILIES
+from parity import QUERIES, TEXTS, TOLERANCE, reference_logits
 
-TOLERANCE = 1e-4
 LOWER = [(isa, precision) for isa, precision in ENGINES if precision != "fp32"]
 # Largest difference in standard deviations, least correlation. Measured: bf16 0.09 and 0.9997, int8 0.32 and 0.996.
 AGREEMENT = {"bf16": (0.15, 0.999), "int8": (0.5, 0.99)}
 SHAPES = [(12, 1, 1), (40, 2, 3), (36, 3, 2), (64, 1, 1), (128, 2, 1), (130, 5, 1)]  # hidden, heads, layers
-TEXTS = (
-    "",
-    " ",
-    "a",
-    "Guido van Rossum created Python.",
-    "natural selection " * 40,
-    "Crème brûlée costs 12.50 € in Zürich; naïve façades!",
-    "北京是中国的首都。東京は日本の首都です。",
-    "e\u0301 combining, \u200b zero width, \ufeff mark, 👩‍👩‍👧 family, \x00 control, tab\tand\nnewline",
-    "[SEP] special </s> tokens <pad> inside [PAD] the text [MASK]",
-    "x" * 300,
-    "don't stop (never!) -- e.g. at #5: $1,000.00?",
-)
-QUERIES = ("who created python", "What is natural selection?", "Zürich", "首都")
-
-
-def reference_logits(folder: Path, pairs: list[tuple[str, str]], max_length: int) -> np.ndarray:
-    """transformers in fp32: the pair tokenised by it, cutting only the document, one padded batch."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model, report = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True
-    )
-    assert not report["missing_keys"]
-    assert not report["unexpected_keys"]
-    model.eval()
-    logits = []
-    with torch.inference_mode():
-        for start in range(0, len(pairs), 64):
-            queries, documents = zip(*pairs[start : start + 64], strict=True)
-            batch = tokenizer(
-                list(queries),
-                list(documents),
-                padding=True,
-                truncation="only_second",
-                max_length=max_length,
-                return_tensors="pt",
-            )
-            logits.append(model(**batch).logits[:, 0].numpy())
-    return np.concatenate(logits)
 
 
 @pytest.mark.parametrize("isa", _native.isas())

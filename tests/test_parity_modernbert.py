@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import ENGINES, FAMILIES
 from crossrank import CrossEncoder, Reranker
 from crossrank.checkpoint.families import FAMILIES as KNOWN
-from crossrank.testing import tiny_checkpoint
-from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
+from engines import ENGINES, FAMILIES
+from parity import QUERIES, TEXTS, TOLERANCE, reference_logits
 
 PAIRS = [(query, text) for query in QUERIES for text in (*TEXTS, "daft zebras jump " * 90)]
 LONG = {"max_length": 192, "layers": 4}  # layers: global, local, local, global; the window is a twelfth of a row
@@ -86,43 +85,6 @@ def test_far_positions_equal_transformers(checkpoint: Callable[..., Path]) -> No
     with Reranker(str(folder), precision="fp32", long_documents="truncate", cache=None) as reranker:
         expected = reference_logits(folder, pairs, 2048)
         np.testing.assert_allclose(reranker.score(pairs, raw=True), expected, atol=TOLERANCE, rtol=0)
-
-
-@pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a CrossEncoder of modules, as cross-encoder/ettin-reranker-* are stored, with sentence-transformers."""
-    import torch
-    from sentence_transformers import CrossEncoder as Reference
-    from sentence_transformers.base.modules import Dense, Transformer
-    from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Pooling
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    made: dict[str, Path] = {}
-
-    def make(family: str = "modernbert", pooling: str = "cls", activation: Any = torch.nn.GELU, **saved: Any) -> Path:
-        key = f"{family} {pooling} {activation} {saved}"
-        if key not in made:
-            torch.manual_seed(3)
-            plain = tiny_checkpoint(tmp_path_factory.mktemp("plain"), family, **LONG)
-            body, folder = tmp_path_factory.mktemp("body"), tmp_path_factory.mktemp("chain")
-            model = AutoModelForSequenceClassification.from_pretrained(plain)
-            model.base_model.save_pretrained(body)
-            AutoTokenizer.from_pretrained(plain).save_pretrained(body)
-            modules = [
-                Transformer(str(body)),
-                Pooling(24, pooling),
-                Dense(24, 40, bias=False, activation_function=activation()),
-                LayerNorm(40),
-                Dropout(0.3),
-                Dense(40, 1, activation_function=torch.nn.Identity(), module_output_name="scores"),
-            ]
-            torch.nn.init.normal_(modules[3].norm.weight, 1.0, 0.3)
-            torch.nn.init.normal_(modules[3].norm.bias, 0.0, 0.3)
-            Reference(modules=modules, device="cpu", **saved).save_pretrained(str(folder))
-            made[key] = folder
-        return made[key]
-
-    return make
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

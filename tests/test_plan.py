@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossrank.backends.contract import Batch, Limits, Row
@@ -14,6 +14,7 @@ from crossrank.errors import CheckpointError
 pytestmark = pytest.mark.property
 
 
+@example(lengths=[3, 4, 7, 1], tokens_max=7, rows_max=9)  # what fits to the token is together
 @given(lengths=st.lists(st.integers(1, 600)), tokens_max=st.integers(1, 1000), rows_max=st.integers(1, 50))
 def test_each_row_once_and_within_the_limits(lengths: list[int], tokens_max: int, rows_max: int) -> None:
     """Every row is in exactly one batch, in order; no batch is above the limits except a single row."""
@@ -26,12 +27,14 @@ def test_each_row_once_and_within_the_limits(lengths: list[int], tokens_max: int
         assert full, "a batch was closed although the next row would have fitted"
 
 
+@example(sizes=[3, 4, 7], size_max=7)
 @given(sizes=st.lists(st.integers(0, 900)), size_max=st.integers(1, 1000))
 def test_portions_bound_what_is_in_memory(sizes: list[int], size_max: int) -> None:
     """Neighbours stay together up to the size; nothing is left out, zero-sized texts included."""
     parts = portions(sizes, size_max)
     assert [i for part in parts for i in part] == list(range(len(sizes)))
     assert all(len(part) == 1 or sum(sizes[i] for i in part) <= size_max for part in parts)
+    assert all(sum(sizes[i] for i in (*left, right[0])) > size_max for left, right in pairwise(parts))
 
 
 @pytest.mark.parametrize("token", [-1, 10, 99])

@@ -14,8 +14,7 @@ import pytest
 
 from browsing import WAIT_MS, assert_count, chromium, column, page_of
 from crossrank import Reranker
-from serving import FakeRanker, Serving
-from test_server_dialects import Reusable
+from serving import FakeRanker, Reusable, Serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

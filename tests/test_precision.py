@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank import Reranker, _native
+from crossrank.collection import Collection
 from crossrank.engine import precision
 from crossrank.engine.precision import GATES, Measured, Verdict, by_exactness, keep, kept
 from crossrank.evaluate import measure as measures
 from crossrank.evaluate.candidates import candidates_of, from_run
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.precision import Probe, kendall_tau, measure, ndcg, probes_of, shipped_probes
 from crossrank.machine import cache_folder
 

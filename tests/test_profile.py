@@ -9,20 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from checkpoints import MODULE, SENTENCE, SETTINGS, save_as_cross_encoder
 from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
 from crossrank.errors import CheckpointError, CrossrankError, UnsupportedModelError
+from parity import FEW
 
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 IDENTITY = "torch.nn.modules.linear.Identity"
-PAIRS = [("fox", "The quick brown fox jumps"), ("首都", "北京是中国的首都。"), ("python", "Guido created it")]
-SENTENCE = "config_sentence_transformers.json"
-MODULE = "sentence_transformers.base.modules.transformer.Transformer"
-SETTINGS = {
-    "transformer_task": "sequence-classification",
-    "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
-    "module_output_name": "scores",
-}
 BROKEN = ("[]", "null", "5", '"text"', "{", "[" * 100_000)
 
 
@@ -35,13 +29,6 @@ def folder(checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
 def write(folder: Path, file: str, content: Any) -> None:
     """Store JSON."""
     (folder / file).write_text(json.dumps(content), encoding="utf-8")
-
-
-def save_as_cross_encoder(folder: Path, settings: dict[str, Any] | None = None, **saved: Any) -> None:
-    """Add the files that CrossEncoder.save_pretrained writes beside those of transformers."""
-    write(folder, "modules.json", [{"idx": 0, "name": "0", "path": "", "type": MODULE}])
-    write(folder, "sentence_bert_config.json", SETTINGS | (settings or {}))
-    write(folder, SENTENCE, {"model_type": "CrossEncoder", **saved})
 
 
 def change(folder: Path, **entries: Any) -> None:
@@ -104,9 +91,7 @@ def test_the_score_activation_is_resolved_as_by_sentence_transformers(
     assert read_profile(folder, "some/model").score_activation == expected
     reference = CrossEncoder(str(folder))
     assert type(reference.activation_fn).__name__.lower() == expected
-    np.testing.assert_allclose(
-        Reranker(str(folder), precision="fp32").score(PAIRS), reference.predict(PAIRS), atol=1e-5
-    )
+    np.testing.assert_allclose(Reranker(str(folder), precision="fp32").score(FEW), reference.predict(FEW), atol=1e-5)
 
 
 @pytest.mark.parametrize("place", ["own", "new", "old"])

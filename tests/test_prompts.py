@@ -17,7 +17,7 @@ from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
-from test_parity import QUERIES, TEXTS, TOLERANCE
+from parity import QUERIES, TEXTS, TOLERANCE
 
 QWEN3_TASK = "Given a web search query, retrieve relevant passages that answer the query"
 PASSAGE_B = (

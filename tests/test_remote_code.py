@@ -16,10 +16,9 @@ from crossrank.checkpoint.profile import read_profile
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
+from parity import PAIRS, TOLERANCE, reference_logits
 from references import as_plain_xlm_roberta, jina_bert, minicpm_layerwise
-from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
 
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 LAYERWISE = "bge-reranker-layerwise"
 REMOTE = {name: family for name, family in FAMILIES.items() if family.remote_code}
 

@@ -10,19 +10,20 @@ import pytest
 from crossrank import Ranking
 from crossrank.errors import UsageError
 from crossrank.remote import Budget, BudgetError, Limits, Price, VendorError, cost_usd
-from test_remote_server import Fault, Server, opened
+from crossrank.testing import FakeVendor, Fault
+from vendors import opened
 
 QUERY = "who created python"
 DOCUMENTS = ["zebra", "who", "who created python", "python"]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server("cohere") as server:
+def server() -> Iterator[FakeVendor]:
+    with FakeVendor("cohere") as server:
         yield server
 
 
-def test_costs_are_counted(server: Server) -> None:
+def test_costs_are_counted(server: FakeVendor) -> None:
     """From what the vendor bills and a price that is given; the table is of the vendors, not of gateways."""
     with opened(server, price=Price(search_units_1k=2.5)) as reranker:
         ranking = reranker.rank(QUERY, DOCUMENTS)
@@ -34,11 +35,11 @@ def test_costs_are_counted(server: Server) -> None:
         assert reranker.spent["pairs"] == 5
     with opened(server) as reranker:
         assert "cost_nanousd" not in reranker.rank(QUERY, DOCUMENTS).usage
-    with Server("voyage") as voyage, opened(voyage, "voyage:m", price=Price(tokens_1m=0.05)) as reranker:
+    with FakeVendor("voyage") as voyage, opened(voyage, "voyage:m", price=Price(tokens_1m=0.05)) as reranker:
         assert reranker.rank(QUERY, DOCUMENTS).usage["cost_nanousd"] == 40 * 50
 
 
-def test_nothing_is_sent_when_the_budget_is_spent(server: Server) -> None:
+def test_nothing_is_sent_when_the_budget_is_spent(server: FakeVendor) -> None:
     """The error says what was spent, and of what; what is known already may still be asked."""
     with opened(server, price=Price(search_units_1k=2.5), cost_max_usd=0.006) as reranker:
         for text in ("a", "b"):
@@ -50,7 +51,7 @@ def test_nothing_is_sent_when_the_budget_is_spent(server: Server) -> None:
     assert len(server.calls) == 2
 
 
-def test_a_query_beyond_the_budget_is_not_sent_in_part(server: Server) -> None:
+def test_a_query_beyond_the_budget_is_not_sent_in_part(server: FakeVendor) -> None:
     """All of its calls, or none; what failed unpaid is there to be spent again."""
     limits = Limits(documents_max=2)
     with opened(server, price=Price(search_units_1k=2.5), cost_max_usd=0.006, limits=limits) as reranker:
@@ -64,7 +65,7 @@ def test_a_query_beyond_the_budget_is_not_sent_in_part(server: Server) -> None:
     assert len(server.calls) == 3
 
 
-def test_a_budget_may_be_shared(server: Server) -> None:
+def test_a_budget_may_be_shared(server: FakeVendor) -> None:
     """By rerankers, also at once: together they never spend more."""
     budget = Budget(0.01)
     price = Price(search_units_1k=1.0)
@@ -88,7 +89,7 @@ def test_a_budget_may_be_shared(server: Server) -> None:
         Budget(0)
 
 
-def test_tokens_are_estimated_before_they_are_billed(server: Server) -> None:
+def test_tokens_are_estimated_before_they_are_billed(server: FakeVendor) -> None:
     """Rather too high, the query with each document."""
     price = Price(tokens_1m=1.0)
     assert price.expected_nanousd("abc", ["abcdef", ""]) == 1000 * (2 + 3 + 2 + 1)

@@ -12,8 +12,8 @@ from crossrank.remote import RemoteReranker, Retry, VendorError, is_remote, open
 from crossrank.remote.names import NAMES
 from crossrank.remote.spec import target_of
 from crossrank.remote.vendors import VENDORS
+from crossrank.testing import FakeVendor, Fault
 from crossrank.wire import DIALECTS
-from test_remote_server import Fault, Server
 
 QUERY, DOCUMENTS, BEST_FIRST = "who created python", ["zebra", "who", "who created python", "python"], [2, 3, 1, 0]
 
@@ -35,7 +35,7 @@ def test_every_vendor_is_spoken_to_in_its_dialect(name: str, monkeypatch: pytest
     if vendor.key_variables:
         monkeypatch.setenv(vendor.key_variables[0], "k-1")
     pages = {"/info": {"max_client_batch_size": 32}} if name == "tei" else {}
-    with Server(vendor.dialect.name, key="k-1" if vendor.key_variables else None, pages=pages) as server:
+    with FakeVendor(vendor.dialect.name, key="k-1" if vendor.key_variables else None, pages=pages) as server:
         with RemoteReranker(f"{name}:some-model", base_url=server.url) as reranker:
             ranking = reranker.rank(QUERY, DOCUMENTS, top_k=3)
         assert ranking.indices == BEST_FIRST[:3]
@@ -220,7 +220,7 @@ DESCRIPTIONS = [
 @pytest.mark.parametrize(("dialect", "pages"), DESCRIPTIONS, ids=[name for name, _ in DESCRIPTIONS])
 def test_a_server_is_recognised(dialect: str, pages: dict[str, Any]) -> None:
     """By what it says of itself, asked once; the model it serves and the limits it has are taken from there."""
-    with Server(dialect, pages=pages) as server, RemoteReranker(server.url) as reranker:
+    with FakeVendor(dialect, pages=pages) as server, RemoteReranker(server.url) as reranker:
         assert [reranker.rank(QUERY, DOCUMENTS).indices for _ in range(2)] == [BEST_FIRST] * 2
         assert reranker.rank(QUERY, ["other"]).indices == [0]
     calls = server.calls
@@ -232,25 +232,25 @@ def test_a_server_is_recognised(dialect: str, pages: dict[str, Any]) -> None:
 
 def test_a_server_that_cannot_be_told_is_an_error_until_named() -> None:
     """With dialect=, or with the kind of server."""
-    with Server("infinity") as server:
+    with FakeVendor("infinity", pages={}) as server:
         with RemoteReranker(server.url) as reranker, pytest.raises(VendorError, match="Give dialect="):
             reranker.rank(QUERY, DOCUMENTS)
         with RemoteReranker(server.url, dialect="infinity") as reranker:
             assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
         with RemoteReranker("infinity:m", base_url=server.url) as reranker:
             assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
-    with Server("vllm-score") as server, RemoteReranker(server.url + "/v1/score") as reranker:
+    with FakeVendor("vllm-score") as server, RemoteReranker(server.url + "/v1/score") as reranker:
         assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
 
 
 def test_finding_out_is_tried_again_and_wants_the_right_key() -> None:
     """A probe is a call as any other: a passing failure does not end it, a wrong key does, with its remedy."""
     pages = {"/info": {"max_client_batch_size": 2}}
-    with Server("tei", pages=pages) as server, RemoteReranker(server.url, retry=Retry(first_s=0.001)) as reranker:
+    with FakeVendor("tei", pages=pages) as server, RemoteReranker(server.url, retry=Retry(first_s=0.001)) as reranker:
         server.page_faults.extend([Fault(503), Fault(drop=True)])
         assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
         assert [len(call.documents) for call in server.calls] == [2, 2]
-    with Server("tei", pages=pages) as server, RemoteReranker(server.url) as reranker:
+    with FakeVendor("tei", pages=pages) as server, RemoteReranker(server.url) as reranker:
         server.page_faults.append(Fault(401, body=b'{"error": "Unauthorized"}'))
         with pytest.raises(VendorError, match=r"401: Unauthorized\. Give a valid key as api_key="):
             reranker.rank(QUERY, DOCUMENTS)
@@ -259,7 +259,7 @@ def test_finding_out_is_tried_again_and_wants_the_right_key() -> None:
 def test_a_wrong_dialect_is_an_error_with_a_remedy() -> None:
     """The server's own words, and what to check."""
     words = r"404: no /v1/rerank\. Check the model's name and base_url="
-    with Server("nvidia") as server, RemoteReranker(server.url, dialect="vllm") as reranker:
+    with FakeVendor("nvidia") as server, RemoteReranker(server.url, dialect="vllm") as reranker:
         with pytest.raises(VendorError, match=words):
             reranker.rank(QUERY, DOCUMENTS)
         assert not any(reranker.spent.values())

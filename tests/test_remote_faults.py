@@ -20,7 +20,7 @@ import pytest
 from crossrank import Ranking
 from crossrank.errors import CrossrankError, DeadlineError, RemoteError
 from crossrank.remote import RemoteReranker, Retry, VendorError
-from test_remote_server import Fault, Server, gzipped
+from crossrank.testing import FakeVendor, Fault
 
 KEY = "sk-very-secret"
 QUICK = Retry(first_s=0.001, longest_s=0.002)
@@ -29,13 +29,13 @@ BEST_FIRST = [2, 3, 1, 0]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server("cohere", key=KEY) as server:
+def server() -> Iterator[FakeVendor]:
+    with FakeVendor("cohere", key=KEY) as server:
         yield server
 
 
 @pytest.fixture
-def reranker(server: Server) -> Iterator[RemoteReranker]:
+def reranker(server: FakeVendor) -> Iterator[RemoteReranker]:
     with RemoteReranker("cohere:m", api_key=KEY, base_url=server.url, retry=QUICK, timeout_s=20) as reranker:
         yield reranker
 
@@ -66,7 +66,7 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("headers", HEADERS, ids=str)
-def test_a_429_is_waited_out(server: Server, reranker: RemoteReranker, headers: dict[str, str]) -> None:
+def test_a_429_is_waited_out(server: FakeVendor, reranker: RemoteReranker, headers: dict[str, str]) -> None:
     """In each form that a server may ask to wait."""
     server.faults.append(Fault(429, headers, b'{"message": "slow down"}'))
     ranking = ask(reranker)
@@ -86,7 +86,7 @@ def test_a_429_is_waited_out(server: Server, reranker: RemoteReranker, headers: 
     ],
     ids=str,
 )
-def test_what_passes_is_tried_again(server: Server, reranker: RemoteReranker, fault: Fault) -> None:
+def test_what_passes_is_tried_again(server: FakeVendor, reranker: RemoteReranker, fault: Fault) -> None:
     """Twice a server's failure, then success: the right answer."""
     server.faults.extend([fault, fault])
     ranking = ask(reranker)
@@ -96,7 +96,7 @@ def test_what_passes_is_tried_again(server: Server, reranker: RemoteReranker, fa
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 408, 409, 413, 415, 422, 498, 499, 501, 505])
-def test_a_refusal_is_not_tried_again(server: Server, reranker: RemoteReranker, status: int) -> None:
+def test_a_refusal_is_not_tried_again(server: FakeVendor, reranker: RemoteReranker, status: int) -> None:
     """The caller's mistake costs one request, and the error names vendor, status, request id and what to do."""
     server.faults.append(Fault(status, {"X-Request-Id": "req-7"}, b'{"message": "no such thing"}'))
     error = refusal(reranker)
@@ -106,7 +106,7 @@ def test_a_refusal_is_not_tried_again(server: Server, reranker: RemoteReranker, 
     assert len(str(error).partition("req-7). ")[2]) > 20
 
 
-def test_a_wrong_key_says_where_the_key_comes_from(server: Server) -> None:
+def test_a_wrong_key_says_where_the_key_comes_from(server: FakeVendor) -> None:
     """And does not show it, though the server does."""
     words = r"401: invalid api token \*\*\* .*Set COHERE_API_KEY"
     with RemoteReranker("cohere:m", api_key="sk-wrong", base_url=server.url) as reranker:
@@ -114,10 +114,10 @@ def test_a_wrong_key_says_where_the_key_comes_from(server: Server) -> None:
             ask(reranker)
         assert "sk-wrong" not in repr(reranker)
     assert "sk-wrong" not in str(caught.value)
-    assert caught.value.request_id == "req-9"
+    assert caught.value.request_id == "request-1"
 
 
-def test_a_server_that_stays_broken_is_an_error_after_three_tries(server: Server, reranker: RemoteReranker) -> None:
+def test_a_server_that_stays_broken_is_an_error_after_three_tries(server: FakeVendor, reranker: RemoteReranker) -> None:
     """The first try and two more."""
     server.faults.extend([Fault(503, body=b'{"message": "starting"}')] * 3)
     error = refusal(reranker)
@@ -126,7 +126,7 @@ def test_a_server_that_stays_broken_is_an_error_after_three_tries(server: Server
     assert isinstance(error, ConnectionError)
 
 
-def test_no_wait_is_longer_than_the_deadline(server: Server, reranker: RemoteReranker) -> None:
+def test_no_wait_is_longer_than_the_deadline(server: FakeVendor, reranker: RemoteReranker) -> None:
     """A server that asks for more than there is, or than is sensible, is an error at once, with its wish in it."""
     server.faults.append(Fault(429, {"Retry-After": "30"}))
     started = time.monotonic()
@@ -139,7 +139,7 @@ def test_no_wait_is_longer_than_the_deadline(server: Server, reranker: RemoteRer
 
 
 @pytest.mark.parametrize("fault", [Fault(hang=True), Fault(trickle=True)], ids=str)
-def test_a_hang_ends_with_the_timeout(server: Server, fault: Fault) -> None:
+def test_a_hang_ends_with_the_timeout(server: FakeVendor, fault: Fault) -> None:
     """Of each try, whether nothing comes or too little."""
     server.faults.extend([fault, fault])
     options = {"api_key": KEY, "base_url": server.url, "timeout_s": 0.5}
@@ -149,13 +149,18 @@ def test_a_hang_ends_with_the_timeout(server: Server, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault(hang=True), Fault(trickle=True)], ids=str)
-def test_a_hang_ends_with_the_deadline(server: Server, reranker: RemoteReranker, fault: Fault) -> None:
+def test_a_hang_ends_with_the_deadline(server: FakeVendor, reranker: RemoteReranker, fault: Fault) -> None:
     """There being nothing to return, it is a DeadlineError."""
     server.faults.append(fault)
     with pytest.raises(DeadlineError, match="Cohere"):
         ask(reranker, deadline_s=0.1)
     with pytest.raises(DeadlineError, match="Cohere"):
         ask(reranker, deadline_s=0)
+
+
+def gzipped(body: bytes) -> Fault:
+    """A packed answer that nobody asked for."""
+    return Fault(body=gzip.compress(body), headers={"Content-Encoding": "gzip"})
 
 
 NONSENSE = {
@@ -189,7 +194,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize(("fault", "words"), NONSENSE.values(), ids=NONSENSE)
-def test_nonsense_is_an_error_in_words(server: Server, reranker: RemoteReranker, fault: Fault, words: str) -> None:
+def test_nonsense_is_an_error_in_words(server: FakeVendor, reranker: RemoteReranker, fault: Fault, words: str) -> None:
     """Never a ranking, never a traceback of a library; and it is paid for once."""
     server.faults.append(fault)
     with pytest.raises(VendorError, match=words) as caught:
@@ -209,13 +214,13 @@ def test_nonsense_is_an_error_in_words(server: Server, reranker: RemoteReranker,
         Fault(headers={"Content-Type": "text/plain"}),
     ],
 )
-def test_order_is_ours(server: Server, reranker: RemoteReranker, fault: Fault) -> None:
+def test_order_is_ours(server: FakeVendor, reranker: RemoteReranker, fault: Fault) -> None:
     """Results find their documents by index, whatever order they come in."""
     server.faults.append(fault)
     assert ask(reranker).indices == BEST_FIRST
 
 
-def test_a_packed_answer_is_unpacked(server: Server, reranker: RemoteReranker) -> None:
+def test_a_packed_answer_is_unpacked(server: FakeVendor, reranker: RemoteReranker) -> None:
     """Though none was asked for."""
     right = [{"index": i, "relevance_score": i / 9} for i in range(4)]
     server.faults.append(gzipped(json.dumps({"results": right}).encode()))
@@ -224,9 +229,9 @@ def test_a_packed_answer_is_unpacked(server: Server, reranker: RemoteReranker) -
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_does_not_carry_the_key_away(server: Server, reranker: RemoteReranker, status: int) -> None:
+def test_a_redirect_does_not_carry_the_key_away(server: FakeVendor, reranker: RemoteReranker, status: int) -> None:
     """Nor the documents: it is an error that names where it leads, without what stands before the @ in it."""
-    with Server("cohere") as elsewhere:
+    with FakeVendor("cohere") as elsewhere:
         target = elsewhere.url.replace("127", "user:pass@127") + "/v2/rerank"
         server.faults.append(Fault(status, {"Location": target}, b""))
         error = refusal(reranker)
@@ -293,13 +298,13 @@ def test_a_certificate_that_is_not_trusted_is_an_error(tmp_path: Path) -> None:
     assert "SSL_CERT_FILE" in str(error)
 
 
-def test_cancelling_ends_the_call(server: Server, reranker: RemoteReranker) -> None:
+def test_cancelling_ends_the_call(server: FakeVendor, reranker: RemoteReranker) -> None:
     """A cancelled arank() ends at once, and the reranker goes on working."""
     server.faults.append(Fault(hang=True))
 
     async def cancelled() -> Ranking:
         task = asyncio.create_task(reranker.arank("who created python", DOCUMENTS))
-        await asyncio.to_thread(server.arrived.acquire)
+        await asyncio.to_thread(server.await_call)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -308,7 +313,7 @@ def test_cancelling_ends_the_call(server: Server, reranker: RemoteReranker) -> N
     assert asyncio.run(cancelled()).indices == BEST_FIRST
 
 
-def test_the_breaker_leaves_a_dead_server_alone(server: Server) -> None:
+def test_the_breaker_leaves_a_dead_server_alone(server: FakeVendor) -> None:
     """After many failures in a row, calls fail at once instead of being sent."""
     server.faults.extend([Fault(500)] * 100)
     with RemoteReranker("cohere:m", api_key=KEY, base_url=server.url, retry=Retry(retries=0)) as reranker:
@@ -317,7 +322,7 @@ def test_the_breaker_leaves_a_dead_server_alone(server: Server) -> None:
     assert len(server.requests) == 24
 
 
-def test_the_key_is_in_no_log(server: Server, reranker: RemoteReranker, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_key_is_in_no_log(server: FakeVendor, reranker: RemoteReranker, caplog: pytest.LogCaptureFixture) -> None:
     """At no level, of any library."""
     caplog.set_level(logging.DEBUG)
     server.faults.append(Fault(500))
@@ -327,7 +332,7 @@ def test_the_key_is_in_no_log(server: Server, reranker: RemoteReranker, caplog: 
 
 
 @pytest.mark.parametrize("calls", [1, 8])
-def test_every_fault_ends_in_an_answer_or_our_error(server: Server, calls: int) -> None:
+def test_every_fault_ends_in_an_answer_or_our_error(server: FakeVendor, calls: int) -> None:
     """All of them one after the other, alone and together: right order or a CrossrankError, within the deadline."""
     faults = [
         *(fault for fault, _ in NONSENSE.values()),

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,8 +19,8 @@ from crossrank import Ranking
 from crossrank.errors import ClosedError, DeadlineError, UsageError
 from crossrank.remote import Budget, BudgetError, RemoteReranker
 from crossrank.remote.loop import Loop
-from crossrank.wire import Answer, Call
-from test_remote_server import Fault, Server, opened
+from crossrank.testing import FakeVendor, Fault, shared_letters
+from vendors import opened
 
 QUERY = "who created python"
 DOCUMENTS = ["zebra", "who", "who created python", "python"]
@@ -29,18 +28,18 @@ BEST_FIRST = [2, 3, 1, 0]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server("cohere") as server:
+def server() -> Iterator[FakeVendor]:
+    with FakeVendor("cohere") as server:
         yield server
 
 
 @pytest.fixture
-def reranker(server: Server) -> Iterator[RemoteReranker]:
+def reranker(server: FakeVendor) -> Iterator[RemoteReranker]:
     with opened(server) as reranker:
         yield reranker
 
 
-def test_two_hundred_concurrent_calls_lose_and_double_nothing(server: Server) -> None:
+def test_two_hundred_concurrent_calls_lose_and_double_nothing(server: FakeVendor) -> None:
     """From one event loop, and from threads: each gets its own answer."""
 
     def right(ranking: Ranking, i: int) -> bool:
@@ -57,24 +56,16 @@ def test_two_hundred_concurrent_calls_lose_and_double_nothing(server: Server) ->
         assert reranker.spent["requests"] == len(server.calls) == 400
 
 
-def test_one_pool_serves_threads_and_event_loops(server: Server, reranker: RemoteReranker) -> None:
+def test_one_pool_serves_threads_and_event_loops(server: FakeVendor, reranker: RemoteReranker) -> None:
     """Connections outlive an asyncio.run(), and calls one after the other share one."""
-    accepted: list[int] = []
-    accept = server._http.get_request
-
-    def counted() -> Any:
-        accepted.append(1)
-        return accept()
-
-    server._http.get_request = counted  # type: ignore[method-assign]
     for _ in range(3):
         asyncio.run(reranker.arank(QUERY, [str(time.perf_counter())]))
         reranker.rank(QUERY, [str(time.perf_counter())])
     assert len(server.calls) == 6
-    assert len(accepted) == 1
+    assert server.connections == 1
 
 
-def test_the_event_loop_is_never_blocked(server: Server, reranker: RemoteReranker) -> None:
+def test_the_event_loop_is_never_blocked(server: FakeVendor, reranker: RemoteReranker) -> None:
     """While the server says nothing, the caller's loop goes on."""
 
     async def both() -> int:
@@ -91,7 +82,7 @@ def test_the_event_loop_is_never_blocked(server: Server, reranker: RemoteReranke
     assert asyncio.run(both()) > 100
 
 
-def test_a_forked_child_opens_its_own_connections(server: Server, reranker: RemoteReranker) -> None:
+def test_a_forked_child_opens_its_own_connections(server: FakeVendor, reranker: RemoteReranker) -> None:
     """And the parent's go on working."""
     assert reranker.rank(QUERY, DOCUMENTS).indices == BEST_FIRST
     reading, writing = os.pipe()
@@ -128,7 +119,7 @@ def test_a_forked_child_has_a_budget_of_its_own() -> None:
         budget.reserve(1)
 
 
-def test_a_pickle_holds_no_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_holds_no_key(server: FakeVendor, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy takes it from the environment; a server by URL, which has no variable, says so when it is pickled."""
     with opened(server) as reranker:
         pickled = pickle.dumps(reranker)
@@ -143,7 +134,7 @@ def test_a_pickle_holds_no_key(server: Server, monkeypatch: pytest.MonkeyPatch) 
         assert repr(pickle.loads(pickle.dumps(reranker))) == "RemoteReranker('http://h:1', http://h:1)"
 
 
-def test_no_repr_shows_the_key(server: Server, reranker: RemoteReranker) -> None:
+def test_no_repr_shows_the_key(server: FakeVendor, reranker: RemoteReranker) -> None:
     """Nor that of anything inside."""
     reranker.rank(QUERY, DOCUMENTS)
     shown = [repr(reranker), repr(reranker._target), repr(reranker._target.key), str(reranker._target.key)]
@@ -152,28 +143,26 @@ def test_no_repr_shows_the_key(server: Server, reranker: RemoteReranker) -> None
         pickle.dumps(reranker._target)
 
 
-def test_close_waits_for_calls_in_progress(server: Server) -> None:
+def test_close_waits_for_calls_in_progress() -> None:
     """Later ones raise ClosedError; twice is fine; a reranker that was never used closes too."""
-    with opened(server) as unused:
-        pass
-    assert "closed" in repr(unused)
-    entered, held, right = threading.Event(), threading.Event(), server.answer
+    answered = threading.Event()
 
-    def answer(call: Call) -> Answer:
-        entered.set()
-        held.wait(30)
-        return right(call)
+    def score(query: str, text: str) -> float:
+        assert answered.wait(30)
+        return shared_letters(query, text)
 
-    server.answer = answer  # type: ignore[method-assign]
-    reranker = opened(server)
-    with ThreadPoolExecutor(2) as threads:
+    with FakeVendor(score=score) as server, ThreadPoolExecutor(2) as threads:
+        with opened(server) as unused:
+            pass
+        assert "closed" in repr(unused)
+        reranker = opened(server)
         asked = threads.submit(reranker.rank, QUERY, DOCUMENTS)
-        entered.wait(30)
+        server.await_call()
         closing = threads.submit(reranker.close)
         while not reranker._worker.closed:
             pass
         assert not asked.done()
-        held.set()
+        answered.set()
         assert asked.result().indices == BEST_FIRST
         closing.result()
     reranker.close()
@@ -190,11 +179,9 @@ def test_close_waits_for_calls_in_progress(server: Server) -> None:
 def test_a_program_ends_without_closing() -> None:
     """At once, and without a warning of things left open."""
     program = """
-from test_remote_server import Server, opened
-server = Server("cohere")
-server._thread.daemon = True
-server._thread.start()
-reranker = opened(server)
+from crossrank.testing import FakeVendor
+from vendors import opened
+reranker = opened(FakeVendor("cohere"))
 print(reranker.rank("q", ["a", "q"]).indices)
 """
     run = [sys.executable, "-W", "default::ResourceWarning", "-c", program]
@@ -224,7 +211,7 @@ def test_a_loop_that_ends_under_a_call_ends_it_in_words() -> None:
             loop.run(nothing())
 
 
-def test_what_nobody_holds_ends_its_thread(server: Server) -> None:
+def test_what_nobody_holds_ends_its_thread(server: FakeVendor) -> None:
     """A reranker that was not closed leaves neither a thread nor an open connection behind."""
     before = threading.active_count()
     reranker = opened(server)

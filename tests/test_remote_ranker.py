@@ -15,8 +15,9 @@ from crossrank.engine.cache import MemoryCache
 from crossrank.errors import ArgumentTypeError, QueryTooLongError, UsageError
 from crossrank.remote import Limits, RemoteReranker, Retry, VendorError
 from crossrank.remote.spec import RemoteFacts
+from crossrank.testing import FakeVendor, Fault, shared_letters
 from crossrank.wire import Item
-from test_remote_server import Fault, Server, opened, relevance
+from vendors import opened
 
 QUERY = "who created python"
 DOCUMENTS = ["zebra", "who", "who created python", "python"]
@@ -24,18 +25,18 @@ BEST_FIRST = [2, 3, 1, 0]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server("cohere") as server:
+def server() -> Iterator[FakeVendor]:
+    with FakeVendor("cohere") as server:
         yield server
 
 
 @pytest.fixture
-def reranker(server: Server) -> Iterator[RemoteReranker]:
+def reranker(server: FakeVendor) -> Iterator[RemoteReranker]:
     with opened(server) as reranker:
         yield reranker
 
 
-def test_hits_are_the_callers_documents(server: Server, reranker: RemoteReranker) -> None:
+def test_hits_are_the_callers_documents(server: FakeVendor, reranker: RemoteReranker) -> None:
     """By identity, whatever their shape, with rank, index, score, and who scored."""
     documents: list[Any] = [{"text": "zebra", "id": 1}, SimpleNamespace(page_content="who"), QUERY, {"a": "python"}]
     ranking = reranker.rank(QUERY, documents)
@@ -50,7 +51,7 @@ def test_hits_are_the_callers_documents(server: Server, reranker: RemoteReranker
     assert ranking.timings["total"] >= ranking.timings["run"] > 0
 
 
-def test_arguments_are_those_of_the_local_one(server: Server, reranker: RemoteReranker) -> None:
+def test_arguments_are_those_of_the_local_one(server: FakeVendor, reranker: RemoteReranker) -> None:
     """top_k, threshold, fields; equal scores keep the caller's order; nothing to rank asks nobody."""
     assert reranker.rank(QUERY, DOCUMENTS, top_k=2).indices == [2, 3]
     assert reranker.rank(QUERY, DOCUMENTS, threshold=0.9).indices == [2]
@@ -77,7 +78,7 @@ def test_arguments_are_those_of_the_local_one(server: Server, reranker: RemoteRe
     assert len(server.calls) == asked
 
 
-def test_an_empty_document_is_not_sent_but_ranked_last(server: Server, reranker: RemoteReranker) -> None:
+def test_an_empty_document_is_not_sent_but_ranked_last(server: FakeVendor, reranker: RemoteReranker) -> None:
     """Where the vendor refuses it; it has no score, so a threshold leaves it out, and score() gives NaN."""
     documents = ["", "zebra", " \n", QUERY]
     ranking = reranker.rank(QUERY, documents)
@@ -89,18 +90,18 @@ def test_an_empty_document_is_not_sent_but_ranked_last(server: Server, reranker:
     scores = reranker.score([(QUERY, ""), (QUERY, QUERY)])
     assert np.isnan(scores[0])
     assert scores[1] == 1.0
-    with Server("vllm") as takes_all, opened(takes_all, "vllm:m") as reranker:
+    with FakeVendor("vllm") as takes_all, opened(takes_all, "vllm:m") as reranker:
         assert reranker.rank(QUERY, documents).indices == [3, 1, 2, 0]
 
 
-def test_equal_texts_are_paid_for_once_and_known_ones_not_at_all(server: Server) -> None:
+def test_equal_texts_are_paid_for_once_and_known_ones_not_at_all(server: FakeVendor) -> None:
     """In one call and across calls; not with cache=None."""
     cache = MemoryCache()
     with opened(server, cache=cache) as reranker:
         assert reranker.rank(QUERY, ["python", "python"]).usage["pairs"] == 1
         ranking = reranker.rank(QUERY, ["python", "zebra"])
         assert (ranking.usage["pairs"], ranking.usage["cached"]) == (1, 1)
-        assert ranking.scores == [relevance(QUERY, "python"), relevance(QUERY, "zebra")]
+        assert ranking.scores == [shared_letters(QUERY, "python"), shared_letters(QUERY, "zebra")]
         again = reranker.rank(QUERY, ["zebra", "python"])
         assert (again.usage["cached"], again.usage.get("requests", 0)) == (2, 0)
         assert again.scores == ranking.scores
@@ -110,7 +111,7 @@ def test_equal_texts_are_paid_for_once_and_known_ones_not_at_all(server: Server)
         assert [reranker.rank(QUERY, ["python"]).usage["pairs"] for _ in range(2)] == [1, 1]
 
 
-def test_a_cache_of_the_callers_own_is_asked_outside_the_loop(server: Server) -> None:
+def test_a_cache_of_the_callers_own_is_asked_outside_the_loop(server: FakeVendor) -> None:
     """It may wait for a disk: it gets a thread of its own."""
     threads = set()
 
@@ -133,15 +134,15 @@ def test_a_cache_of_the_callers_own_is_asked_outside_the_loop(server: Server) ->
 
 def test_listwise_scores_are_not_kept() -> None:
     """They depend on the other documents."""
-    with Server("jina") as server, opened(server, "jina:jina-reranker-v3") as reranker:
+    with FakeVendor("jina") as server, opened(server, "jina:jina-reranker-v3") as reranker:
         assert [reranker.rank(QUERY, ["a"]).usage["cached"] for _ in range(2)] == [0, 0]
 
 
 @pytest.mark.parametrize("documents_max", [1, 3, 1000])
-def test_many_documents_go_out_in_calls_within_the_limits(server: Server, documents_max: int) -> None:
+def test_many_documents_go_out_in_calls_within_the_limits(server: FakeVendor, documents_max: int) -> None:
     """And come back as one ranking, the same as of one call."""
     documents = [f"{QUERY[: i % 19]} {i}" for i in range(100)]
-    expected = sorted(range(100), key=lambda i: -relevance(QUERY, documents[i]))
+    expected = sorted(range(100), key=lambda i: -shared_letters(QUERY, documents[i]))
     with opened(server, limits=Limits(documents_max=documents_max)) as reranker:
         ranking = reranker.rank(QUERY, documents)
     assert ranking.indices == expected
@@ -150,7 +151,7 @@ def test_many_documents_go_out_in_calls_within_the_limits(server: Server, docume
     assert ranking.usage["pairs"] == 100
 
 
-def test_one_failed_call_of_many_fails_the_ranking_but_the_rest_is_kept(server: Server) -> None:
+def test_one_failed_call_of_many_fails_the_ranking_but_the_rest_is_kept(server: FakeVendor) -> None:
     """Nobody gets a ranking with a hole in it, and what was paid for is not paid for again."""
     with opened(server, limits=Limits(documents_max=1), concurrency=1) as reranker:
         server.faults.extend([Fault(), Fault(400, body=b'{"message": "no"}')])
@@ -159,7 +160,7 @@ def test_one_failed_call_of_many_fails_the_ranking_but_the_rest_is_kept(server: 
         assert reranker.rank(QUERY, DOCUMENTS).usage["cached"] == 1
 
 
-def test_a_deadline_keeps_what_came_before_it(server: Server) -> None:
+def test_a_deadline_keeps_what_came_before_it(server: FakeVendor) -> None:
     """What came too late follows without a score, in input order."""
     with opened(server, limits=Limits(documents_max=2), concurrency=1) as reranker:
         reranker.rank(QUERY, ["what is opened first takes its time"])
@@ -173,13 +174,13 @@ def test_a_deadline_keeps_what_came_before_it(server: Server) -> None:
 def test_a_text_beyond_the_limit_is_cut_and_says_so() -> None:
     """A query beyond it is an error."""
     with (
-        Server("infinity") as server,
+        FakeVendor("infinity") as server,
         opened(server, "infinity:m", limits=Limits(document_characters_max=3)) as reranker,
     ):
         hits = reranker.rank(QUERY, ["who created", "who"]).hits
         assert [(hit.text, hit.truncated) for hit in hits] == [("who created", True), ("who", None)]
         assert server.calls[0].documents == ("who", "who")
-    with Server("infinity") as server, opened(server, "infinity:m") as reranker:
+    with FakeVendor("infinity") as server, opened(server, "infinity:m") as reranker:
         with pytest.raises(QueryTooLongError, match="122880"):
             reranker.rank("q" * 200_000, ["a"])
         assert server.calls == []
@@ -187,13 +188,13 @@ def test_a_text_beyond_the_limit_is_cut_and_says_so() -> None:
 
 def test_instructions_go_each_vendors_way() -> None:
     """A field, the query, or an error before anything is sent."""
-    with Server("vllm") as server, opened(server, "vllm:m", instruction="Find facts.") as reranker:
+    with FakeVendor("vllm") as server, opened(server, "vllm:m", instruction="Find facts.") as reranker:
         reranker.rank(QUERY, ["a"])
         reranker.rank(QUERY, ["a"], instruction="Find jokes.")
         reranker.score([(QUERY, "b")])
         assert [call.instruction for call in server.calls] == ["Find facts.", "Find jokes.", "Find facts."]
         assert reranker.spent["cached"] == 0
-    with Server("voyage") as server, opened(server, "voyage:rerank-2.5") as reranker:
+    with FakeVendor("voyage") as server, opened(server, "voyage:rerank-2.5") as reranker:
         assert reranker.rank(QUERY, ["a"], instruction="Find facts.").query == QUERY
         assert server.calls[0].query == f"Find facts.\nQuery: {QUERY}"
 
@@ -204,7 +205,7 @@ def test_fields_go_as_objects_where_the_vendor_reads_them() -> None:
         {"title": "P", "body": "python", "n": 1, "by": {"name": "A"}},
         {"title": "Z", "body": "zebra", "n": 2, "by": {"name": "B"}},
     ]
-    with Server("together") as server, opened(server, "together:m") as reranker:
+    with FakeVendor("together") as server, opened(server, "together:m") as reranker:
         ranking = reranker.rank(QUERY, documents, fields=["body", "title"])
         assert ranking.documents == documents
         assert server.calls[0].fields == ("body", "title")
@@ -215,18 +216,18 @@ def test_fields_go_as_objects_where_the_vendor_reads_them() -> None:
         assert (server.calls[2].fields, server.calls[2].documents[0]) == (None, "body: python\nby.name: A")
 
 
-def test_raw_scores_where_there_are_any(server: Server, reranker: RemoteReranker) -> None:
+def test_raw_scores_where_there_are_any(server: FakeVendor, reranker: RemoteReranker) -> None:
     """A vendor without them says so before anything is sent."""
     with pytest.raises(UsageError, match="no raw logits"):
         reranker.score([(QUERY, "a")], raw=True)
     assert server.calls == []
-    with Server("tei", pages={"/info": {"max_client_batch_size": 9}}) as tei, opened(tei, "tei:") as reranker:
+    with FakeVendor("tei", pages={"/info": {"max_client_batch_size": 9}}) as tei, opened(tei, "tei:") as reranker:
         reranker.score([(QUERY, "a")])
         reranker.score([(QUERY, "a")], raw=True)
         assert [call.raw_scores for call in tei.calls] == [False, True]
 
 
-def test_score_is_in_the_callers_order(server: Server, reranker: RemoteReranker) -> None:
+def test_score_is_in_the_callers_order(server: FakeVendor, reranker: RemoteReranker) -> None:
     """float32, one call for each different query."""
     pairs = [("ab", "b"), ("c", "c"), ("ab", "ab"), ("ab", "b")]
     scores = reranker.score(pairs)
@@ -238,7 +239,7 @@ def test_score_is_in_the_callers_order(server: Server, reranker: RemoteReranker)
         reranker.score([("a", "b"), "cd"])  # type: ignore[list-item]
 
 
-def test_rank_many_is_in_order_and_reads_no_further_than_it_must(server: Server) -> None:
+def test_rank_many_is_in_order_and_reads_no_further_than_it_must(server: FakeVendor) -> None:
     """Streams are read a few queries ahead; a mistake in one comes after the good ones before it."""
     taken = []
 
@@ -276,7 +277,7 @@ def test_rank_many_is_in_order_and_reads_no_further_than_it_must(server: Server)
         assert asyncio.run(mistaken()) == ["a"]
 
 
-def test_a_fallback_answers_where_the_vendor_does_not(server: Server) -> None:
+def test_a_fallback_answers_where_the_vendor_does_not(server: FakeVendor) -> None:
     """With what was asked, and in what time is left; never for the caller's own mistake."""
     asked: list[dict[str, Any]] = []
 
@@ -301,7 +302,7 @@ def test_a_fallback_answers_where_the_vendor_does_not(server: Server) -> None:
         assert len(asked) == 4
 
 
-def test_facts_say_who_is_asked(server: Server) -> None:
+def test_facts_say_who_is_asked(server: FakeVendor) -> None:
     """And never with which key."""
     with opened(server) as reranker:
         assert reranker.facts == RemoteFacts("cohere", "rerank-v4.0-pro", server.url, "cohere")
@@ -309,7 +310,7 @@ def test_facts_say_who_is_asked(server: Server) -> None:
         assert reranker.facts == RemoteFacts("server", None, server.url, None)
 
 
-def test_the_bundled_model_can_answer_instead(server: Server, bundled: Reranker) -> None:
+def test_the_bundled_model_can_answer_instead(server: FakeVendor, bundled: Reranker) -> None:
     """A fallback that is a local Reranker: each hit says who scored it."""
     with opened(server, fallback=bundled, retry=Retry(retries=0)) as reranker:
         server.faults.append(Fault(503))
@@ -319,7 +320,7 @@ def test_the_bundled_model_can_answer_instead(server: Server, bundled: Reranker)
         assert reranker.rank(QUERY, DOCUMENTS)[0].scored_by == "rerank-v4.0-pro"
 
 
-def test_a_cascade_and_a_failover_of_both(server: Server, bundled: Reranker) -> None:
+def test_a_cascade_and_a_failover_of_both(server: FakeVendor, bundled: Reranker) -> None:
     """The local model chooses, the vendor ranks; where the vendor is down, the local one does, and it is told why."""
     with opened(server, retry=Retry(retries=0)) as remote:
         cascade = Cascade([Stage(bundled, keep=2), Stage(Failover([remote, bundled]))])
@@ -333,7 +334,7 @@ def test_a_cascade_and_a_failover_of_both(server: Server, bundled: Reranker) -> 
         assert ranking.fallback.startswith("VendorError")
 
 
-def test_the_input_order_can_be_the_answer(server: Server) -> None:
+def test_the_input_order_can_be_the_answer(server: FakeVendor) -> None:
     """`fallback="input-order"`: no score, and the reason."""
     with opened(server, fallback="input-order", retry=Retry(retries=0)) as reranker:
         server.faults.append(Fault(503))
@@ -344,7 +345,7 @@ def test_the_input_order_can_be_the_answer(server: Server) -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_either_kind_of_event_loop_can_await_it(server: Server, backend: str) -> None:
+def test_either_kind_of_event_loop_can_await_it(server: FakeVendor, backend: str) -> None:
     """One pool of connections serves both."""
 
     async def main(reranker: RemoteReranker) -> list[list[int]]:
@@ -360,7 +361,7 @@ def test_either_kind_of_event_loop_can_await_it(server: Server, backend: str) ->
 
 def test_our_own_server_says_what_a_hit_says() -> None:
     """Tokens, cut, and the passage come over the wire."""
-    with Server("crossrank") as server, opened(server, "crossrank:") as reranker:
+    with FakeVendor("crossrank") as server, opened(server, "crossrank:") as reranker:
         server.faults.append(Fault(items=lambda items: [Item(i.index, i.score, None, 7, True, (0, 3)) for i in items]))
         hit = reranker.rank(QUERY, ["who created"])[0]
         assert (hit.tokens, hit.truncated, hit.passage) == (7, True, (0, 3))

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crossrank.rendering import dump
+from crossrank.documents.rendering import dump
 
 CONTROL = {*range(0x0A), *range(0x0B, 0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF, 0x10FFFF}
 SPACES = dict.fromkeys(CONTROL, " ")

@@ -17,7 +17,8 @@ from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import CheckpointError, ReplicaError, UsageError
-from crossrank.schedule import CHARACTERS_MIN, Scheduler
+from crossrank.schedule.scheduler import Scheduler
+from crossrank.schedule.turn import CHARACTERS_MIN
 from crossrank.testing import FakeBackend
 
 BOUND_S = 60  # no wait of a test may be longer
@@ -215,7 +216,7 @@ def test_a_micro_batch_is_what_one_replica_does_in_its_time(scorer: Scorer) -> N
     for count, share in ((1, 1), (2, 2), (4, 4)):
         engine = Scheduler(replace(scorer, backend=Machine(count).replicas))
         engine._characters_a_second = 800_000.0  # of all together
-        assert engine._characters_in(0.1) == 80_000 // share
+        assert engine._characters_a_second_each == 800_000.0 / share
 
 
 def test_many_callers_while_replicas_are_lost(scorer: Scorer) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import FAMILIES
+from checkpoints import save_as_cross_encoder
 from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
-from test_profile import PAIRS, save_as_cross_encoder
+from engines import FAMILIES
+from parity import FEW
 
 
 @pytest.mark.parametrize("max_length", [None, 32])
@@ -23,7 +24,7 @@ def test_a_checkpoint_saved_by_sentence_transformers_loads(
     saved = CrossEncoder(str(checkpoint("bert")), max_length=max_length)
     saved.save_pretrained(str(tmp_path))
     assert read_profile(tmp_path, "some/model").max_length == (max_length or 64)
-    np.testing.assert_allclose(Reranker(str(tmp_path), precision="fp32").score(PAIRS), saved.predict(PAIRS), atol=1e-5)
+    np.testing.assert_allclose(Reranker(str(tmp_path), precision="fp32").score(FEW), saved.predict(FEW), atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -34,7 +35,7 @@ def test_a_checkpoint_saved_by_transformers_loads(family: str, checkpoint: Calla
     AutoModelForSequenceClassification.from_pretrained(checkpoint(family)).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(checkpoint(family)).save_pretrained(tmp_path)
     original, saved = Reranker(str(checkpoint(family))), Reranker(str(tmp_path))
-    np.testing.assert_array_equal(saved.score(PAIRS, raw=True), original.score(PAIRS, raw=True))
+    np.testing.assert_array_equal(saved.score(FEW, raw=True), original.score(FEW, raw=True))
 
 
 @pytest.mark.parametrize("family", ["roberta", "bert"])

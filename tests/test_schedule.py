@@ -22,35 +22,13 @@ from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Outcome, Scorer
 from crossrank.errors import NotFiniteError, OverloadError, UsageError
 from crossrank.observe import BatchRan, RankingDone, subscribe
-from crossrank.schedule import CHARACTERS_MIN, Scheduler
+from crossrank.schedule.scheduler import Scheduler
+from crossrank.schedule.turn import CHARACTERS_MIN
+from crossrank.schedule.work import Work
 from crossrank.testing import FakeBackend
-from crossrank.work import Work
+from fakes import BOUND_S, GatedBackend, schedulers
 
-BOUND_S = 60  # no wait of a test may be longer
 LONG = "fox " * (CHARACTERS_MIN // 8)  # two of these fill a micro-batch
-
-
-class GatedBackend(FakeBackend):
-    """A backend that runs a batch when it is told to. A row's logit is its length."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda ids: float(len(ids)), Limits(tokens_max=2**20, rows_max=2**20))
-        self.reached = threading.Semaphore(0)  # raised by each batch that has come to it
-        self.gate = threading.Semaphore(0)  # one batch may go on for each
-
-    def begin(self, batch: Batch, *, aside: bool = False) -> Pending:
-        self.reached.release()
-        assert self.gate.acquire(timeout=BOUND_S)
-        return super().begin(batch)
-
-    def open(self) -> None:
-        """Let everything through from now on."""
-        for _ in range(1_000):
-            self.gate.release()
-
-    def await_batch(self) -> None:
-        """Wait until one more batch has come."""
-        assert self.reached.acquire(timeout=BOUND_S)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +41,6 @@ def backend() -> Iterator[GatedBackend]:
     backend = GatedBackend()
     yield backend
     backend.open()
-
-
-def schedulers(scorer: Scorer, backend: FakeBackend, **options: object) -> Scheduler:
-    return Scheduler(replace(scorer, backend=backend), **options)
 
 
 def begun(engine: Scheduler, *texts: str, **options: object) -> Work:

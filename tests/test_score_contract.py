@@ -13,21 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import ENGINES, FAMILIES
+from checkpoints import changed_checkpoint
 from crossrank import CrossrankError, Reranker, errors
 from crossrank.backends.contract import Batch, Limits
 from crossrank.checkpoint.families import FAMILIES as KNOWN
-from crossrank.checkpoint.profile import read_profile
-from crossrank.checkpoint.tensors import tensor_table
-from crossrank.checkpoint.weights import load_weights
 from crossrank.engine.cache import MemoryCache
-from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Scorer
-from crossrank.schedule import Scheduler
-from crossrank.testing import FakeBackend, tiny_checkpoint, write_safetensors
+from crossrank.schedule.scheduler import Scheduler
+from crossrank.testing import FakeBackend
+from engines import ENGINES, FAMILIES
+from fakes import fake_scorer
 
 TORCH = [("torch", "fp32"), ("torch", "bf16")]
 DOCUMENTS = [f"document {i} " + "the quick brown fox " * (i % 9) for i in range(40)]
@@ -37,13 +35,6 @@ DOCUMENTS = [f"document {i} " + "the quick brown fox " * (i % 9) for i in range(
 def opens(request: pytest.FixtureRequest) -> Callable[..., Reranker]:
     """Opens a model on each engine in turn."""
     return partial(Reranker, backend=request.param, device="cpu")
-
-
-def fake_scorer(folder: Path, backend: FakeBackend, **options: object) -> Scorer:
-    """The engine of a tiny checkpoint, with chosen logits."""
-    scorer = open_scorer(OpenConfig(str(folder), cache=None))
-    encoder = Encoder(scorer.encoder.tokenizer, scorer.encoder.template, EncodeConfig(64, **options))
-    return Scorer(scorer.profile, encoder, backend, None, b"")
 
 
 def chosen(isa: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
@@ -57,17 +48,6 @@ def chosen(isa: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> dict[st
 def same(one: np.ndarray, other: np.ndarray, opens: Callable[..., Reranker]) -> bool:
     """Whether logits are what the engine promises in different batches: the same bits, from torch to 1e-5."""
     return bool(np.all(one == other) if opens.keywords["backend"] == "native" else np.all(abs(one - other) <= 1e-5))
-
-
-def changed_checkpoint(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> Path:
-    """A tiny checkpoint whose weights, by the engine's names, were changed."""
-    tiny_checkpoint(folder)
-    profile = read_profile(folder, "changed")
-    names = {canonical: source for source, (canonical, *_), _ in tensor_table(profile)}
-    weights = {name: np.array(tensor) for name, tensor in load_weights(folder, profile).items()}
-    change(weights)
-    write_safetensors(folder / "model.safetensors", {names[name]: tensor for name, tensor in weights.items()})
-    return folder
 
 
 @pytest.mark.property

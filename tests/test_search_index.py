@@ -112,10 +112,10 @@ def test_half_written_files_are_made_again(tmp_path: Path) -> None:
     (segment,) = (folder / SEGMENTS).iterdir()
     segment.write_bytes(segment.read_bytes()[:100])
     (folder / MANIFEST).write_text("{")
-    (folder / f"{'0123' * 8}.part").mkdir()
+    (folder / f".{'0123' * 8}.part").mkdir()
     for path in folder.iterdir():
-        if path.is_dir() and path.name not in (SEGMENTS, f"{'0123' * 8}.part"):
-            path.rename(folder / f"{'beef' * 8}.part")
+        if path.is_dir() and path.name not in (SEGMENTS, f".{'0123' * 8}.part"):
+            path.rename(folder / f".{'beef' * 8}.part")
     assert len(Bm25Index.build(folder, texts).retrieve("python", 5)) == 3
     assert not list(folder.glob("*.part"))
 

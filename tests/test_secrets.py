@@ -15,8 +15,8 @@ from crossrank.engine.cache.redis import RedisCache
 from crossrank.errors import CrossrankError, UsageError
 from crossrank.remote import RemoteReranker, Retry
 from crossrank.server.keys import read_keys
+from crossrank.testing import FakeVendor, Fault
 from serving import Serving
-from test_remote_server import Fault, Server
 
 SECRET = "sk-5ecret-0f-th1s-t3st"
 PARTS = ("5ecret", "th1s", "t3st")
@@ -48,7 +48,7 @@ def test_a_vendor_s_key(
     leave = observe.subscribe(events.append)
     try:
         with (
-            Server("cohere", key=SECRET) as server,
+            FakeVendor("cohere", key=SECRET) as server,
             RemoteReranker(
                 f"{vendor}:m", base_url=server.url, dialect="cohere", retry=Retry(0), cache=None
             ) as reranker,

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from checkpoints import changed_checkpoint
 from crossrank import Reranker, errors
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.selftest import PROBES, self_test
 from crossrank.testing import FakeBackend
-from test_score_contract import changed_checkpoint, fake_scorer
+from fakes import fake_scorer
 
 
 def test_the_bundled_model_passes() -> None:

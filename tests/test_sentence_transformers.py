@@ -14,16 +14,13 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder as Reference
 
+from checkpoints import foreign_checkpoint, with_labels
 from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.engine.head import read
-from test_heads import with_labels
-from test_parity import QUERIES, TEXTS, TOLERANCE
-from test_parity_modernbert import chain  # noqa: F401 - a fixture
-from test_torch import foreign_checkpoint
+from parity import PAIRS, QUERIES, TEXTS, TOLERANCE
 
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 SHORT = [(query, text) for query in QUERIES for text in TEXTS if len(text) < 60]  # it cuts otherwise than ours
 FIND = (
     "{%- set ns = namespace(query='', document='') %}{%- for m in messages %}{%- if m['role'] == 'query' %}"
@@ -80,7 +77,7 @@ def test_families_of_transformers_alone(labels: int, checkpoint: Callable[..., P
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2"])
-def test_chains_of_modules_in_torch(family: str, pooling: str, chain: Callable[..., Path]) -> None:  # noqa: F811
+def test_chains_of_modules_in_torch(family: str, pooling: str, chain: Callable[..., Path]) -> None:
     """Pooling, dense layers and a norm after a transformer without a head."""
     folder = chain(family, pooling)
     expected = Reference(str(folder), device="cpu").predict(PAIRS)

@@ -3,40 +3,23 @@
 import asyncio
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from calls import QUERY, SCORES, SHARED, TEXTS, call_of
 from crossrank import Reranker
 from crossrank.remote import RemoteReranker
 from crossrank.server.routes import CALLS
 from crossrank.wire import DIALECTS, Call
-from serving import FakeRanker, Serving, logit, relevance
+from serving import FakeRanker, Reusable, Serving, logit, relevance
 
-QUERY = "abcd"
-TEXTS = ["a", "abcd", "xyz", "abc"]
 ORDER = [1, 3, 0, 2]
-SHARED = {"/v1/rerank", "/v2/rerank", "/rerank", "/", "/invocations", "/reranking", "/v1/reranking"}
-SCORES = ("/score", "/v1/score", "/vllm/score", "/vllm/v1/score")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Serving]:
     with Serving() as server:
         yield server
-
-
-def call_of(path: str, **more: Any) -> dict[str, Any]:
-    """A call's body as the path's first dialect has it."""
-    dialect = CALLS[path].first
-    if path in SCORES:
-        return {"text_1": QUERY, "text_2": TEXTS, **more}
-    if dialect.name == "nvidia":
-        return {"model": "m", "query": {"text": QUERY}, "passages": [{"text": text} for text in TEXTS], **more}
-    if dialect.name == "pinecone":
-        return {"model": "m", "query": QUERY, "documents": [{"text": text} for text in TEXTS], **more}
-    named = {"tei": "texts", "mixedbread": "input"}.get(dialect.name, "documents")
-    return {"model": "m", "query": QUERY, named: TEXTS, **more}
 
 
 @pytest.mark.parametrize("path", CALLS)
@@ -161,17 +144,6 @@ BARE = dict.fromkeys(set(PREFIXED) - {"crossrank:m"}, "")
 def bundled_server(bundled: Reranker) -> Iterator[Serving]:
     with Serving(Reusable(bundled)) as server:
         yield server
-
-
-class Reusable:
-    """A shared reranker that a server does not close."""
-
-    def __init__(self, reranker: Reranker) -> None:
-        self.arank, self.ascore, self.facts = reranker.arank, reranker.ascore, reranker.facts
-        self.explain = reranker.explain
-
-    def close(self) -> None:
-        """Others use it."""
 
 
 @pytest.mark.parametrize(("spec", "prefix"), [*PREFIXED.items(), *BARE.items()])

@@ -1,4 +1,7 @@
-"""docs/server.md is true: its snippets run against a server, its table is that of the settings, its paths are there."""
+"""docs/server.md is true: its snippets run against a server, its table is that of the settings, its paths are there.
+
+So do the snippets of Cohere's client elsewhere, with the oldest SDK too: README's, and that of docs/howto/serve.md.
+"""
 
 import json
 import re
@@ -14,11 +17,11 @@ from crossrank import Reranker
 from crossrank.server.keys import read_keys
 from crossrank.server.refusals import Refusal
 from crossrank.server.routes import CALLS, EXPLAIN
-from serving import Serving
-from test_server_dialects import Reusable
+from serving import Reusable, Serving
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+COHERE = ("README.md", "docs/howto/serve.md")
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -30,25 +33,37 @@ def server(bundled: Reranker) -> Iterator[Serving]:
 
 def block(heading: str, language: str, server: Serving) -> str:
     """The first block below a heading, with the server's own address."""
-    found = re.search(rf"^## {heading}\n.*?```{language}\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"^### {heading}\n.*?```{language}\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
     assert found is not None
-    assert ADDRESS in found[1]
-    return found[1].replace(ADDRESS, server.url)
+    return at(found[1], server)
 
 
-@pytest.mark.parametrize(
-    ("heading", "environment"), [("Cohere", "current"), ("Cohere", "cohere5"), ("Voyage", "current")]
-)
-def test_snippets_of_vendors_clients(heading: str, environment: str, server: Serving) -> None:
-    """As they stand, with the clients themselves."""
+def at(code: str, server: Serving) -> str:
+    assert ADDRESS in code
+    return code.replace(ADDRESS, server.url)
+
+
+def printed_by(environment: str, code: str) -> str:
+    """What a snippet prints in an environment that has a vendor's client."""
     python = ROOT / f".venv-{environment}" / "bin" / "python"
     if not python.exists():
         pytest.skip(f"scripts/sdk_env.sh {environment} was not run; `make test` runs it")
-    done = subprocess.run(
-        [python, "-c", block(heading, "python", server)], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "[1, 2]\n"
+    return done.stdout
+
+
+@pytest.mark.parametrize("environment", ["current", "cohere5"])
+@pytest.mark.parametrize("page", COHERE)
+def test_snippets_of_cohere_s_client(page: str, environment: str, server: Serving) -> None:
+    """As they stand, with the newest client and the oldest."""
+    (code,) = re.findall(r"```python\n(import cohere\n.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert printed_by(environment, at(code, server)) == "1\n"
+
+
+def test_voyage_s_client(server: Serving) -> None:
+    """As it stands, with the client itself."""
+    assert printed_by("current", block("Voyage", "python", server)) == "[1, 2]\n"
 
 
 @pytest.mark.parametrize(("heading", "best"), [("TEI", 1), ("Jina", 1)])

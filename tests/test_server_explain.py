@@ -15,8 +15,7 @@ from crossrank.explain.explain import CHARACTERS_MAX, UNITS_MAX
 from crossrank.server.explaining import AT_A_TIME, PASSAGE_MAX, UNITS, Explainer
 from crossrank.server.routes import EXPLAIN
 from crossrank.wire import Call
-from serving import WAIT_S, FakeRanker, Serving
-from test_server_dialects import Reusable
+from serving import WAIT_S, FakeRanker, Reusable, Serving
 
 QUERY = "Who created Python?"
 TEXT = "Snakes eat mice. Guido 😀 created Python."

@@ -7,20 +7,20 @@ import pytest
 from crossrank.remote import RemoteReranker, Retry
 from crossrank.server.http import Request
 from crossrank.server.tracing import traced
+from crossrank.testing import FakeVendor, Fault
 from serving import Serving
-from test_remote_server import Fault, Server
 
 CALL = {"query": "ab", "documents": ["c", "a", "ab", ""]}
 
 
 @pytest.fixture(scope="module")
-def vendor() -> Iterator[Server]:
-    with Server("cohere", key="k") as vendor:
+def vendor() -> Iterator[FakeVendor]:
+    with FakeVendor("cohere", key="k") as vendor:
         yield vendor
 
 
 @pytest.fixture
-def gateway(vendor: Server) -> Iterator[Serving]:
+def gateway(vendor: FakeVendor) -> Iterator[Serving]:
     def opened(_: str) -> RemoteReranker:
         return RemoteReranker("cohere:m", base_url=vendor.url, api_key="k", retry=Retry(retries=0), cache=None)
 
@@ -51,7 +51,7 @@ def test_scores_of_a_vendor(gateway: Serving) -> None:
         (Fault(drop=True), 503),
     ],
 )
-def test_a_vendor_s_failure(fault: Fault, status: int, gateway: Serving, vendor: Server) -> None:
+def test_a_vendor_s_failure(fault: Fault, status: int, gateway: Serving, vendor: FakeVendor) -> None:
     """What the caller can mend is passed on; the server's own key and the vendor's trouble are a 503."""
     vendor.faults.append(fault)
     answer = gateway.post("/v1/rerank", CALL)

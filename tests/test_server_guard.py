@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calls import call_of
 from crossrank.errors import DeadlineError, ModelError, NotFiniteError, OverloadError, RemoteError, UsageError
 from crossrank.remote.failures import VendorError
 from crossrank.server.guard import Pace
 from crossrank.server.routes import CALLS
 from serving import WAIT_S, Answer, FakeRanker, Serving
-from test_server_dialects import call_of
 
 CALL = {"query": "ab", "documents": ["a", "b"]}
 

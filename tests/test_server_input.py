@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from calls import SHARED, call_of, mutated
 from crossrank.server.routes import CALLS
 from serving import Serving
-from test_server_dialects import QUERY, SHARED, call_of
 
 MESSAGE_BYTES = 4_000  # an error's: the superset says a message of at most 500 characters three times
 SHAPES = {
@@ -212,29 +212,6 @@ def test_whatever_comes_is_answered_and_never_with_a_5xx(server: Serving) -> Non
         assert answer.status in (200, 400), (path, body, answer)
 
     law()
-
-
-def mutated(random: random.Random, body: bytes) -> bytes:
-    """A body with some of it changed, doubled, cut out or replaced by what parsers stumble over."""
-    said = bytearray(body)
-    for _ in range(random.randint(1, 4)):
-        at = random.randrange(len(said) + 1)
-        match random.randrange(5):
-            case 0:
-                said[at:at] = random.choice(
-                    [b"null", b"NaN", b"1e400", b"[", b"}", b'"', b"\\ud83d", b"\xff", b"-1", b"\\"]
-                )
-            case 1:
-                del said[at : at + random.randint(1, 9)]
-            case 2:
-                said[at:at] = said[at : at + random.randint(1, 40)]
-            case 3 if at < len(said):
-                said[at] = random.randrange(256)
-            case _:
-                said = said.replace(
-                    b'"' + QUERY.encode() + b'"', random.choice([b"0", b"{}", b"[]", b'""', b"null"]), 1
-                )
-    return bytes(said)
 
 
 def test_a_few_hundred_mutated_bodies(server: Serving) -> None:

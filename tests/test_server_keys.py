@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calls import call_of
 from crossrank.errors import UsageError
 from crossrank.server.keys import read_keys
 from crossrank.server.quota import Quotas
 from crossrank.server.routes import CALLS
 from serving import Serving
-from test_server_dialects import call_of
 
 CALL = {"query": "ab", "documents": ["a", "b"]}
 

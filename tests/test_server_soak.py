@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
+from calls import call_of, mutated
 from crossrank.server.models import resident_mb
 from crossrank.server.routes import CALLS
 from serving import FakeRanker, Serving, relevance
-from test_server_dialects import call_of
-from test_server_input import mutated
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.soak

@@ -19,7 +19,7 @@ from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.weights import load_weights
 from crossrank.nets.rows import Rows
 from crossrank.nets.transformer import Transformer
-from test_parity import TEXTS, TOLERANCE
+from parity import TEXTS, TOLERANCE
 
 CPU = torch.device("cpu")
 CASES = [

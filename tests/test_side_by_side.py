@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrank.cli.group import cli
+from crossrank.collection import Collection
 from crossrank.errors import UsageError
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side
+from crossrank.testing import FakeVendor
 from crossrank.types import Hit, Ranking
-from test_remote_server import Server
 
 QUERIES = {"1": "a", "2": "b", "3": "c"}
 CORPUS = {str(number): f"document {number}" for number in range(6)}
@@ -138,7 +138,7 @@ def test_the_command_compares_quality_where_there_are_labels(texts: Path, checkp
 
 def test_a_budget_holds(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would cost more is not sent."""
-    with Server("cohere", key="k") as server:
+    with FakeVendor("cohere", key="k") as server:
         monkeypatch.setenv("COHERE_API_KEY", "k")
         monkeypatch.setenv("CO_API_URL", server.url)
         options = ("--queries", "q.txt", "--documents", "d.txt", "--price", "units=2.50", "--max-cost", "0.003")

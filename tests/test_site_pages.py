@@ -92,3 +92,12 @@ def test_blocks_are_read_by_their_conventions() -> None:
     assert (code.shown, code.not_run, code.line) == ("1\n", None, 7)
     assert console.not_run == "it would cost money"
     assert console.commands == [("one \\\n  two", "out\n"), ("three", "")]
+
+
+def test_bars_of_several_columns_stand_together(made: Made) -> None:
+    """A group a row; here the bold column stands out, and a row that lacks a figure is left out."""
+    page = "| set | BM25 | **us** |\n|---|---:|---:|\n| one | 0.5 | **1.0** |\n| two | | 0.8 |\n"
+    chart = made(f"# A\n\n## Mine\n\n{page}\n<!-- bars docs/guides/a.md: Mine: BM25, us: More is better -->")
+    assert '<i><b style="width: 50.0%"></b><em>0.5 BM25</em></i>' in chart
+    assert '<i class="own"><b style="width: 100.0%"></b><em>1.0 us</em></i>' in chart
+    assert "<span>two</span>" not in chart

@@ -10,32 +10,13 @@ from pathlib import Path
 import pytest
 
 from crossrank import Reranker
-from crossrank.checkpoint.source import BUNDLED, bundled_folder, locate, suggestion
+from crossrank.checkpoint.catalogue import suggestion
+from crossrank.checkpoint.source import BUNDLED, bundled_folder, locate
 from crossrank.errors import ModelNotFoundError, UnsupportedModelError, UsageError
-from hub import Answer, Hub, Machine
+from hub import NAME, Answer, Hub, Machine
 
-NAME = "someone/tiny-reranker"
 FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 TMPFS_OPTIONS = {"full": "size=96k", "read-only": "ro"}
-
-
-@pytest.fixture
-def hub(checkpoint: Callable[..., Path], tmp_path: Path) -> Iterator[Hub]:
-    """A hub with one model, beside whose files lie a pickle, another format and code."""
-    folder = tmp_path / "upload"
-    shutil.copytree(checkpoint("bert"), folder)
-    (folder / "onnx").mkdir()
-    for unwanted in ("pytorch_model.bin", "modeling_custom.py", "onnx/model.onnx", "onnx/config.json", "README.md"):
-        (folder / unwanted).write_bytes(b"not for us")
-    with Hub() as hub:
-        hub.add(NAME, folder)
-        yield hub
-
-
-@pytest.fixture
-def machine(hub: Hub, tmp_path: Path) -> Machine:
-    """A machine with an empty cache."""
-    return Machine(tmp_path / "home", hub.url)
 
 
 @pytest.fixture
@@ -356,7 +337,7 @@ def test_a_full_disk_is_named(mounted: Path, hub: Hub) -> None:
     machine = Machine(mounted / "home", hub.url)
     failed = machine.open(NAME)
     assert failed["error"] == "HubError"
-    assert "the disk is full" in failed["message"]
+    assert "the disk refuses it (No space left on device)" in failed["message"]
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=8m", mounted], check=True)
     assert "logits" in machine.open(NAME)

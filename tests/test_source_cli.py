@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from crossrank.checkpoint.source import BUNDLED
-from hub import Hub, Machine
-from test_source import NAME, hub, machine  # noqa: F401 - fixtures
+from hub import NAME, Hub, Machine
 
 
-def test_models_are_pulled_described_listed_and_removed(hub: Hub, machine: Machine) -> None:  # noqa: F811
+def test_models_are_pulled_described_listed_and_removed(hub: Hub, machine: Machine) -> None:
     """`crossrank models` does what it says and ends with 0."""
     pulled = machine.crossrank("models", "pull", NAME)
     assert (pulled.returncode, pulled.stdout.startswith(f"{NAME}: ready (bert, 64 tokens)")) == (0, True)
@@ -30,8 +29,8 @@ def test_models_are_pulled_described_listed_and_removed(hub: Hub, machine: Machi
 
 
 def test_the_list_tells_what_is_here(
-    hub: Hub,  # noqa: F811
-    machine: Machine,  # noqa: F811
+    hub: Hub,
+    machine: Machine,
     checkpoint: Callable[..., Path],
 ) -> None:
     """The bundled model is always here, another one once it was pulled; listing asks no hub."""
@@ -67,7 +66,7 @@ def test_the_command_line_ends_with_the_right_code(
     offline: bool,
     code: int,
     says: str,
-    machine: Machine,  # noqa: F811
+    machine: Machine,
 ) -> None:
     """2 for the caller's mistake and 1 for the world's failure, the reason on stderr, never a traceback."""
     done = machine.crossrank("models", *arguments, offline=offline)

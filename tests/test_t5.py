@@ -13,16 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkpoints import TEMPLATES, t5_checkpoint, t5_tokenizer
 from crossrank import Reranker, errors
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.engine.encode import Encoder
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
-from crossrank.testing.tokenizers import CORPUS
-from test_parity import QUERIES, TEXTS, TOLERANCE
+from parity import QUERIES, TEXTS, TOLERANCE
 
-TEMPLATES = ("monot5", "monot5-yes-no", "monot5-sim-nao", "rankt5")
 FORMS = dict.fromkeys(TEMPLATES, "Query: {q} Document: {d} Relevant:") | {"rankt5": "Query: {q} Document: {d}"}
 ANSWERS = {  # yes and no, as pygaggle's table and ListT5's script name the tokens
     "monot5": ("▁true", "▁false"),
@@ -32,50 +31,6 @@ ANSWERS = {  # yes and no, as pygaggle's table and ListT5's script name the toke
 }
 PAIRS = [(query, text) for query in QUERIES for text in TEXTS if len(text) < 100]
 TEXT = st.text(alphabet=st.sampled_from("abcdef 12.?!\n\tüé北(-'"), max_size=40)
-
-
-def t5_tokenizer() -> Any:
-    """As google-t5/t5-base stores it: words first, then pieces, </s> after a text, a hundred sentinels last."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-
-    words = sorted({word for text in CORPUS for word in text.replace(".", " ").replace(",", " ").split()})
-    letters = sorted(
-        {letter for word in words for letter in word} | set("abcdefghijklmnopqrstuvwxyz0123456789.,:?<>/_")
-    )
-    asked = ["▁Query", "▁Document", "▁Relevant", "▁true", "▁false", "▁yes", "▁no", "▁sim", "▁não"]
-    pieces = dict.fromkeys(["▁", *asked, *letters, *(f"▁{word}" for word in words[::2])])
-    special = ["<pad>", "</s>", "<unk>"]
-    scored = [*((token, 0.0) for token in special), *((piece, -3.0 - 1.0 / len(piece)) for piece in pieces)]
-    sentinels = [f"<extra_id_{i}>" for i in reversed(range(100))]
-    tokenizer = Tokenizer(models.Unigram([*scored, *((token, 0.0) for token in sentinels)], unk_id=2))
-    tokenizer.add_special_tokens([*special, *sentinels])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-    tokenizer.decoder = decoders.Metaspace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
-    )
-    return tokenizer
-
-
-def t5_checkpoint(folder: Path, kind: str = "t5", **config: Any) -> Path:
-    """A random encoder-decoder, written by transformers."""
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM
-
-    torch.manual_seed(0)
-    tokenizer = t5_tokenizer()
-    sizes = {"d_model": 24, "d_kv": 12, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 2}
-    ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
-    settings = AutoConfig.for_model(kind, vocab_size=tokenizer.get_vocab_size() + 28, **sizes, **ids, **config)
-    model = AutoModelForSeq2SeqLM.from_config(settings)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.4)
-    model.save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    named = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "pad_token": "<pad>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps({**named, "eos_token": "</s>", "unk_token": "<unk>"}))
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crossrank.cli.rank import command
-from crossrank.documents import NESTING_MAX
+from crossrank.documents.texts import NESTING_MAX
 from crossrank.engine.cut import OVERLAP_SHARE, WINDOWS_MAX
 from crossrank.engine.options import CHOICES
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import FAMILIES
 from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
@@ -20,6 +19,7 @@ from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.observe import subscribe
+from engines import FAMILIES
 
 TEXT = st.text(max_size=60) | st.text(alphabet="abc dé.北[]SEP<s>/", max_size=400)
 DOCUMENTS = [f"The quick brown fox jumps over {i} lazy dogs." for i in range(50)]

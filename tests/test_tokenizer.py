@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from conftest import FAMILIES
 from crossrank import Reranker
 from crossrank.checkpoint.profile import ModelProfile, read_profile
 from crossrank.checkpoint.tokenizer import PairTemplate, load_tokenizer, read_template
 from crossrank.errors import CheckpointError
+from engines import FAMILIES
 
 TEXTS = (
     "",

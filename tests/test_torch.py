@@ -1,6 +1,5 @@
 """The torch engine gives the reference's logits for every family, packed or padded, and says what it cannot do."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoints import foreign_checkpoint
 from crossrank import Reranker, errors
 from crossrank.backends.contract import Batch, Row
 from crossrank.backends.device import Place, place_for
@@ -24,11 +24,10 @@ from crossrank.engine.options import OpenConfig
 from crossrank.nets.lengths import by_length
 from crossrank.nets.rows import SCORES_MAX, Rows, unpacked
 from crossrank.nets.transformer import Transformer
-from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
+from engines import OF_TORCH
+from parity import PAIRS, TOLERANCE, reference_logits
 
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 CPU = torch.device("cpu")
-OWN = [name for name, family in FAMILIES.items() if not (family.foreign or family.remote_code)]
 LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 500.0,
@@ -59,7 +58,7 @@ def batch_of(profile: ModelProfile, lengths: list[int]) -> Batch:
     return Batch.of([Row(ids, np.zeros_like(ids)) for ids in rows])
 
 
-@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize("family", OF_TORCH)
 def test_logits_equal_transformers(family: str, checkpoint: Callable[..., Path]) -> None:
     """Every query with every text in one batch, in small ones, and alone: |difference| <= 1e-4."""
     folder = checkpoint(family)
@@ -110,7 +109,7 @@ def test_every_setting_equals_transformers(
     np.testing.assert_allclose(torch_scores(folder), reference_logits(folder, PAIRS, 64), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize("family", OF_TORCH)
 def test_bf16_is_as_close_as_transformers_is(family: str, checkpoint: Callable[..., Path]) -> None:
     """Off the fp32 logits by no more than transformers' own bf16 is, in whichever batches it computes them.
 
@@ -140,7 +139,7 @@ def bf16_reference(folder: Path, batch_size: int) -> np.ndarray:
     return np.concatenate(logits)
 
 
-@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize("family", OF_TORCH)
 def test_places_that_belong_to_no_row_change_nothing(family: str, checkpoint: Callable[..., Path]) -> None:
     """A batch laid out in the shape that a CUDA graph has gives the same logits."""
     profile, net = net_of(checkpoint(family))
@@ -257,31 +256,6 @@ def test_what_only_transformers_knows_runs_through_it(
         np.testing.assert_allclose(reranker.score(pairs, raw=True), expected, atol=TOLERANCE, rtol=0)
 
 
-def foreign_checkpoint(name: str, tokenized: Path, folder: Path, labels: int = 1) -> Path:
-    """A random classifier of a family that crossrank has no net for, with the tokenizer of a tiny BERT."""
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    torch.manual_seed(0)
-    vocabulary = json.loads((tokenized / "config.json").read_text())["vocab_size"]
-    sizes = {
-        "distilbert": {"dim": 24, "n_heads": 2, "n_layers": 2, "hidden_dim": 48},
-        "albert": {"hidden_size": 24, "embedding_size": 12, "num_attention_heads": 2, "intermediate_size": 48},
-        "mpnet": {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48},
-    }[name]
-    config = AutoConfig.for_model(
-        name, vocab_size=vocabulary, num_labels=labels, max_position_embeddings=80, pad_token_id=0, **sizes
-    )
-    model = AutoModelForSequenceClassification.from_config(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.3)
-    model.save_pretrained(folder)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / file).write_text((tokenized / file).read_text())
-    return folder
-
-
 def test_a_foreign_checkpoint_that_lacks_its_head_is_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """transformers would make one up; nothing is scored with it."""
     from safetensors.torch import load_file, save_file
@@ -341,7 +315,7 @@ def test_a_family_of_torch_alone_is_refused_by_the_native_engine(checkpoint: Cal
 
 def test_auto_takes_the_native_engine_where_it_can(checkpoint: Callable[..., Path]) -> None:
     """On the CPU: the families that it has run there, all others on torch."""
-    for family in OWN:
+    for family in OF_TORCH:
         with Reranker(str(checkpoint(family)), device="cpu") as reranker:
             native = FAMILIES[family].tensors in ("bert", "modernbert")
             assert repr(reranker).split(", ")[1].startswith("native" if native else "torch/padded")

@@ -17,19 +17,18 @@ from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.nets.transformer import Transformer
-from test_parity import QUERIES, TEXTS, TOLERANCE, reference_logits
-from test_torch import OWN
+from engines import OF_TORCH
+from parity import PAIRS, TOLERANCE, reference_logits
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use"),
 ]
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
 SHAPE = {"hidden": 64, "heads": 4, "layers": 3}  # heads of 16 columns, which packed attention takes
 WORST = 0.15  # of logits that spread over several, in bf16 of tiny random models
 
 
-@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize("family", OF_TORCH)
 def test_fp32_equals_transformers(family: str, checkpoint: Callable[..., Path]) -> None:
     """On the GPU as on the CPU: |difference| <= 1e-4."""
     folder = checkpoint(family, **SHAPE)
@@ -38,7 +37,7 @@ def test_fp32_equals_transformers(family: str, checkpoint: Callable[..., Path]) 
     np.testing.assert_allclose(ours, reference_logits(folder, PAIRS, 64), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize("family", OF_TORCH)
 def test_bf16_is_near_and_the_same_in_any_batch(family: str, checkpoint: Callable[..., Path]) -> None:
     """Packed, by graphs (from the second call on) or kernel by kernel, in any order: near fp32, and near itself."""
     folder = checkpoint(family, **SHAPE)

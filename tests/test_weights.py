@@ -12,15 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from conftest import FAMILIES
 from crossrank import Reranker
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tensors import tensor_table
 from crossrank.checkpoint.weights import load_weights
 from crossrank.errors import CheckpointError, WeightsError
 from crossrank.testing import write_safetensors
+from engines import FAMILIES
+from parity import FEW
 
-PAIRS = [("fox", "The quick brown fox jumps"), ("首都", "北京是中国的首都。"), ("python", "Guido created it")]
 NAMED = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 Tensors = dict[str, NDArray[np.float32]]
@@ -41,7 +41,7 @@ def rewrite(folder: Path, change: Callable[[Tensors], Mapping[str, np.ndarray] |
 def logits(folder: Path) -> NDArray[np.float32]:
     """Of a few pairs, in fp32."""
     with Reranker(str(folder), precision="fp32", cache=None) as reranker:
-        return reranker.score(PAIRS, raw=True)
+        return reranker.score(FEW, raw=True)
 
 
 def refusal(folder: Path, kind: type[Exception]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from crossrank.evaluate.collection import Collection, Run, read_collection, read_run
+from crossrank.collection import Collection, Run, read_collection, read_run
 
 LENGTH_MAX = 512
 LONG = "long"

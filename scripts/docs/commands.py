@@ -78,4 +78,4 @@ def _options(ctx: click.Context) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """As text, whatever Markdown would make of it."""
-    return re.sub(r"([*_<>|`\\])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([*_`\\])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")

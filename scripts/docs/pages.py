@@ -67,10 +67,10 @@ def _below(file: Path, heading: str) -> str:
     return found[1].strip()
 
 
-def _bars(file: Path, heading: str, column: str, caption: str) -> str:
-    drawn = bars(_below(file, heading), column, caption)
+def _bars(file: Path, heading: str, columns: str, caption: str) -> str:
+    drawn = bars(_below(file, heading), columns.split(", "), caption)
     if drawn is None:
-        raise PageError(f"{file} has no table with the column {column!r} below {heading!r}")
+        raise PageError(f"{file} has no table with the column {columns!r} below {heading!r}")
     return drawn
 
 

@@ -22,8 +22,28 @@ FIRST: Mapping[str, str] = {
     "crossrank.calibration": "Calibration",
     "crossrank.explain": "Explaining",
     "crossrank.observe": "Events",
+    "crossrank.collection": "Collections",
+    "crossrank.evaluate.candidates": "First stages",
     "crossrank.evaluate.evaluate": "Evaluating",
-    "crossrank.evaluate.collection": "Collections",
+    "crossrank.evaluate.report": "Reports",
+    "crossrank.evaluate.labels": "Labels",
+    "crossrank.evaluate.calibrate": "Fitting a calibration",
+    "crossrank.train": "Training",
+    "crossrank.engine.cache": "Score caches",
+    "crossrank.engine.pair": "What a cache keeps",
+    "crossrank.cluster": "Data sets on Ray",
+    "crossrank.cluster.serve": "Ray Serve",
+    "crossrank.cluster.spark": "Spark",
+    "crossrank.testing": "Testing your application",
+    "crossrank.wire": "Dialects",
+}
+# Of these, which have no `__all__`, only so much is public: what the pages show.
+PART: Mapping[str, tuple[str, ...]] = {
+    "crossrank.evaluate.candidates": ("FirstStage", "from_run", "from_bm25", "from_pool"),
+    "crossrank.evaluate.report": ("as_markdown",),
+    "crossrank.evaluate.labels": ("Labels", "read_labels"),
+    "crossrank.evaluate.calibrate": ("calibrate", "Calibrated"),
+    "crossrank.engine.pair": ("Scored",),
 }
 BEFORE = (
     "Reranker",
@@ -33,7 +53,7 @@ BEFORE = (
     "CrossEncoder",
     "CrossEncoderReranker",
 )  # of `crossrank`, in this order
-PRIVATE = {"crossrank.cascade", "crossrank.compat"}  # what is public there is so in `crossrank`
+PRIVATE = {"crossrank.compat"}  # what is public there is so in `crossrank`
 LINE = 88
 Shown = griffe.Object | griffe.Alias
 
@@ -74,7 +94,9 @@ def _module(package: griffe.Module, name: str) -> Iterator[str]:
 
 
 def _public(module: Shown) -> list[Shown]:
-    """Those of `__all__`; else what is defined here without an underscore."""
+    """Those of `__all__`, or of PART; else what is defined here without an underscore."""
+    if module.path in PART:
+        return [module.members[name] for name in PART[module.path]]
     if module.exports is not None:
         names = [str(name) for name in module.exports if not str(name).startswith("__")]
         names.sort(key=lambda name: BEFORE.index(name) if name in BEFORE else len(BEFORE))

@@ -6,10 +6,11 @@ Names are loaded when first used, so that `import crossrank` costs next to nothi
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossrank.cascade import Cascade, Stage
     from crossrank.compat import CrossEncoder, CrossEncoderReranker
+    from crossrank.composition.cascade import Cascade
+    from crossrank.composition.failover import Failover
+    from crossrank.composition.stage import Stage
     from crossrank.errors import CrossrankError, MissingExtra
-    from crossrank.failover import Failover
     from crossrank.reranker import Reranker
     from crossrank.types import Hit, Ranker, Ranking
 
@@ -30,9 +31,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cascade": "cascade",
-    "Stage": "cascade",
-    "Failover": "failover",
+    "Cascade": "composition.cascade",
+    "Stage": "composition.stage",
+    "Failover": "composition.failover",
     "CrossEncoder": "compat",
     "CrossEncoderReranker": "compat",
     "CrossrankError": "errors",

@@ -70,8 +70,13 @@ def check_query(query: Any, name: str = "query") -> None:
         )
     if not query.strip() and not isinstance(query, AsItStands):
         raise UsageError(f"{name} is empty; a ranking needs something to rank by")
+    check_unicode(query, name)
+
+
+def check_unicode(text: str, name: str) -> None:
+    """Raise unless the text can be encoded."""
     try:
-        query.encode()
+        text.encode()
     except UnicodeEncodeError as exc:
         raise UsageError(
             f"{name} holds a lone surrogate at character {exc.start}, which is no valid Unicode text"
@@ -121,12 +126,20 @@ def check_pair(pair: Any, index: int) -> tuple[str, Document]:
     return pair[0], pair[1]
 
 
-def zip_strict(
-    queries: Iterable[str], documents: Iterable[Sequence[Document]]
+def each_query(queries: Any, documents_per_query: Any) -> Iterator[tuple[str, Sequence[Document]]]:
+    """Queries with their documents, each checked when it is its turn; that both can be iterated is checked at once."""
+    check_iterable("queries", queries, "strings")
+    check_iterable("documents_per_query", documents_per_query, "lists of documents, one a query")
+    return _each_query(queries, documents_per_query)
+
+
+def _each_query(
+    queries: Iterable[str], documents_per_query: Iterable[Sequence[Document]]
 ) -> Iterator[tuple[str, Sequence[Document]]]:
-    """Queries with their documents; a UsageError when one of them ends before the other."""
     try:
-        yield from zip(queries, documents, strict=True)
+        for number, (query, documents) in enumerate(zip(queries, documents_per_query, strict=True)):
+            check_query(query, f"queries[{number}]")
+            yield query, documents
     except ValueError as exc:
         if "zip()" not in str(exc):
             raise

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from crossrank.arguments import Wanted, check_iterable, check_query, zip_strict
+from crossrank.arguments import Wanted, each_query
 from crossrank.awaiting import in_thread
 from crossrank.calibration import Calibration
-from crossrank.documents import check_fields
+from crossrank.documents.texts import check_fields
 from crossrank.engine.encode import together
 from crossrank.engine.scorer import PORTION_CHARACTERS, Outcome
 from crossrank.errors import CrossrankError
 from crossrank.observe.watch import Watch
 from crossrank.question import Question
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
+from crossrank.schedule.work import Work
 from crossrank.types import Document, Ranking
-from crossrank.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,9 @@ def groups_of(
 ) -> Iterator[Group]:
     """The queries in groups, made as they are asked for; the arguments are checked at once."""
     check_fields(fields)
-    check_iterable("queries", queries, "strings")
-    check_iterable("documents_per_query", documents_per_query, "lists of documents, one a query")
+    given = each_query(queries, documents_per_query)
     asked = partial(Question.of, engine.scorer, wanted=wanted, fields=fields, calibration=calibration)
-    return (Group.of(engine, some) for some in _neighbours(asked, queries, documents_per_query))
+    return (Group.of(engine, some) for some in _neighbours(asked, given))
 
 
 def in_order(groups: Iterator[Group], bar: Any) -> Iterator[Ranking]:
@@ -94,18 +93,16 @@ async def in_order_async(groups: Iterator[Group]) -> AsyncIterator[Ranking]:
 
 def _neighbours(
     asked: Callable[[str, Sequence[Document]], Question],
-    queries: Iterable[str],
-    documents_per_query: Iterable[Sequence[Document]],
+    given: Iterable[tuple[str, Sequence[Document]]],
 ) -> Iterator[list[Question]]:
     """Queries with their documents, about one portion of the engine's work together."""
     group: list[Question] = []
     size = 0
     try:
-        for number, (query, documents) in enumerate(zip_strict(queries, documents_per_query)):
-            check_query(query, f"queries[{number}]")
+        for query, documents in given:
             question = asked(query, documents)
             group.append(question)
-            size += sum(len(query) + len(item.text) for item in question.items)
+            size += sum(pair.characters for pair in question.pairs)
             if size >= PORTION_CHARACTERS:
                 yield group
                 group, size = [], 0

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossrank.arguments import Wanted, check_iterable, check_pair
 from crossrank.calibration import Calibration
-from crossrank.documents import TextDocument, as_documents, text_of
+from crossrank.documents.texts import TextDocument, as_documents, text_of
 from crossrank.engine.encode import Known, Tokens
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Outcome, Scorer
@@ -119,6 +119,16 @@ def is_small(documents: Sequence[Document]) -> bool:
     if not isinstance(documents, list | tuple) or len(documents) > SMALL_DOCUMENTS:
         return False
     return all(isinstance(d, str) for d in documents) and sum(map(len, documents)) <= SMALL_CHARACTERS
+
+
+def calibrating(calibration: Calibration | None, wanted: Wanted) -> Calibration | None:
+    """The calibration for the logits of a call, if there is one, as a threshold on probabilities needs it."""
+    if calibration is None and wanted.threshold_on == "probability":
+        raise UsageError(
+            "threshold_on='probability', but no calibration is in use for this call: open the Reranker with "
+            "calibration=NAME (`crossrank calibrate` makes one), and give no instruction but the one it has"
+        )
+    return calibration
 
 
 def pairs_of(pairs: Iterable[tuple[str, Document]]) -> list[Pair]:

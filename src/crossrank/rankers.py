@@ -4,15 +4,15 @@ It knows the protocol of rankers; not which one it is.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from crossrank.arguments import ThresholdOn, Wanted, check_priority, check_query, deadline_of
 from crossrank.awaiting import in_thread
-from crossrank.documents import as_documents
+from crossrank.documents.texts import as_documents
 from crossrank.errors import (
     ArgumentTypeError,
     CheckpointError,
@@ -31,6 +31,23 @@ Fallback = Ranker | Literal["input-order"]
 # What another ranker may do better; not the caller's mistakes, which it would repeat.
 FAILURES = (CheckpointError, NotFiniteError, OutOfMemoryError, ReplicaError, RemoteError, OverloadError, DeadlineError)
 HINTS = ("deadline_s", "priority")  # say when, not what: a ranker that does not know them answers all the same
+
+
+class ManyRanker(Protocol):
+    """What ranks many queries in a stream."""
+
+    def rank_many(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Sequence[Document]],
+        *,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fields: Sequence[str] | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> Iterator[Ranking]:
+        """A ranking a query, in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

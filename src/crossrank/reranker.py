@@ -4,7 +4,7 @@ It knows documents, pairs and rankings; not tokens, models' files or engines.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Sized
 from functools import partial
 from os import PathLike
 from typing import Any, Self, cast
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import ThresholdOn, Wanted, check_model, check_names, check_number
-from crossrank.awaiting import T, in_thread
+from crossrank.awaiting import at_once, in_thread
 from crossrank.backends.contract import BackendFacts
 from crossrank.calibration import Calibration, Given, Origin, opened, origin_of
-from crossrank.documents import as_documents
+from crossrank.composition.stage import Keeps
+from crossrank.documents.texts import as_documents
 from crossrank.engine.cache import ScoreCache
 from crossrank.engine.cut import WINDOWS_MAX, LongDocuments
 from crossrank.engine.open import open_scorer
@@ -26,19 +27,19 @@ from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Outcome, Scorer
 from crossrank.errors import ClosedError, UsageError
 from crossrank.explain import Explanation, Unit, explain
+from crossrank.lifetime import AsyncCloses
 from crossrank.many import groups_of, in_order, in_order_async
 from crossrank.observe.watch import Watch
 from crossrank.progress import ranking_bar
-from crossrank.question import PreparedDocuments, Question, is_small, pairs_of
+from crossrank.question import PreparedDocuments, Question, calibrating, is_small, pairs_of
 from crossrank.rankers import FAILURES, Call, Fallback, aask, ask, check_ranker, instead
 from crossrank.remote.names import is_remote
-from crossrank.schedule import WAITING_MAX, Scheduler
-from crossrank.stage import Keeps
+from crossrank.schedule.scheduler import WAITING_MAX, Scheduler
+from crossrank.schedule.work import Work
 from crossrank.types import Document, Ranking
-from crossrank.work import Work
 
 
-class Reranker(Keeps):
+class Reranker(Keeps, AsyncCloses):
     """A cross-encoder that is ready to rank. Share one between threads and event loops; calls at a time share batches.
 
     It can be pickled, and used after a fork.
@@ -240,7 +241,7 @@ class Reranker(Keeps):
         """As `rank`, awaitable, in asyncio and trio; the event loop goes on. Cancelling it takes the work back."""
         call = Call.of(query, documents, top_k, threshold, fields, instruction, deadline_s, threshold_on, priority)
         engine, started = self._opened(), time.perf_counter()
-        aside = _at_once if is_small(documents) and engine.recalls_at_once else in_thread
+        aside = at_once if is_small(documents) and engine.recalls_at_once else in_thread
         try:
             with Watch(engine.scorer.profile.name, "rank", _count(documents)) as watch:
                 question, work = await aside(partial(self._asked, engine, call))
@@ -342,26 +343,6 @@ class Reranker(Keeps):
         """Free the model. Calls in progress finish; later ones raise ClosedError."""
         self._engine = None  # whoever is using it holds it; the last one frees it
 
-    async def aclose(self) -> None:
-        """As `close`, for `async with`."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Self, for `async with`."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its options: the copy opens the model anew."""
         self._opened()
@@ -377,14 +358,9 @@ class Reranker(Keeps):
         return f"Reranker({name!r}, {facts.backend}/{facts.detail}, {facts.precision}, {where})"
 
     def _calibrating(self, wanted: Wanted, instruction: str | None) -> Calibration | None:
-        """The calibration for the logits of a call, if there is one; an instruction of the call's own makes others."""
-        calibration = self._calibration if instruction in (None, self._config.instruction) else None
-        if calibration is None and wanted.threshold_on == "probability":
-            raise UsageError(
-                "threshold_on='probability', but no calibration is in use for this call: open the Reranker with "
-                "calibration=NAME (`crossrank calibrate` makes one), and give no instruction but the one it has"
-            )
-        return calibration
+        """The calibration for the logits of a call; an instruction of the call's own makes others."""
+        own = instruction in (None, self._config.instruction)
+        return calibrating(self._calibration if own else None, wanted)
 
     def _opened(self) -> Scheduler:
         if self._engine is None:
@@ -412,11 +388,6 @@ class Reranker(Keeps):
 
 def _count(documents: Any) -> int:
     return len(documents) if isinstance(documents, Sized) else 0
-
-
-async def _at_once(work: Callable[[], T]) -> T:
-    """What takes so short that a thread would take longer."""
-    return work()
 
 
 def _scores(scorer: Scorer, pairs: Sequence[Pair], outcome: Outcome, watch: Watch, *, raw: bool) -> NDArray[np.float32]:

@@ -5,12 +5,11 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from crossrank.bench.result import Result
+from crossrank.bench.result import Result, not_written
 from crossrank.bench.subjects import RANDOM
-from crossrank.errors import CrossrankError, UsageError
-from crossrank.evaluate.plot import new_figure, plain
+from crossrank.errors import UsageError
+from crossrank.evaluate.plot import new_figure, plain, save
 
-DPI = 160
 COLOURS = ("#3b5b92", "#2a7f62", "#c0483a", "#8a5fa8", "#b07d2b", "#4a9aa8", "#7a7a7a")
 STYLES = {"crossrank": ("o", "-"), "sentence-transformers": ("s", "--")}  # told apart without colour
 OTHERS = ("^", ":")
@@ -35,7 +34,7 @@ def write_plot(result: Result, file: Path) -> None:
     Raises:
         MissingExtra: matplotlib is not installed.
         UsageError: nothing was measured.
-        CrossrankError: the file cannot be written.
+        UsageError, CrossrankError: the file cannot be written.
     """
     lines: dict[tuple[str, ...], list[tuple[int, float, float]]] = {}
     for row in result.rows:
@@ -60,9 +59,9 @@ def write_plot(result: Result, file: Path) -> None:
     _finish(axes, sorted({count for points in lines.values() for count, _, _ in points}), len(lines))
     figure.suptitle(str(result.machine), fontsize=9, x=0.01, ha="left")
     try:
-        figure.savefig(file, dpi=DPI, bbox_inches="tight", facecolor="white")
+        save(figure, file)
     except OSError as exc:
-        raise CrossrankError(f"{file} cannot be written: {exc.strerror or exc}") from exc
+        raise not_written(file, exc) from exc
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from crossrank.lifetime import Closes
 
 WORKER = Path(__file__).parent / "worker.py"
 CLOSE_S_MAX = 5.0
@@ -24,7 +25,7 @@ class WorkerError(Exception):
     """A worker failed, died, or did not answer in time; the message says which."""
 
 
-class Worker:
+class Worker(Closes):
     """A process that runs `worker.py` in some environment. Between requests it is stopped, so that it disturbs nobody.
 
     Args:
@@ -96,16 +97,6 @@ class Worker:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _death(self, operation: str) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()

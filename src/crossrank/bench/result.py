@@ -12,6 +12,7 @@ from typing import Any
 
 from crossrank.bench.machine import Machine
 from crossrank.errors import CrossrankError, InputFileError, UsageError
+from crossrank.writing import unwritable, write_whole
 
 SCHEMA_VERSION = 1  # raised when a field changes its meaning or goes
 
@@ -53,7 +54,7 @@ def write_result(result: Result, file: Path) -> None:
     """Write it, in place of what was there.
 
     Raises:
-        CrossrankError: the file cannot be written.
+        UsageError, CrossrankError: the file cannot be written.
     """
     write_text(file, result.as_json())
 
@@ -65,20 +66,27 @@ def check_place(file: Path) -> None:
         UsageError: it is a folder, or in one that is not there or may not be written to.
     """
     parent = file.parent
-    if file.is_dir() or not parent.is_dir() or not os.access(file if file.exists() else parent, os.W_OK):
+    replaced = file.is_file() or not file.exists()  # anything else, a device, is written to as it is
+    if file.is_dir() or not parent.is_dir() or not os.access(parent if replaced else file, os.W_OK):
         raise UsageError(f"{file} cannot be written: give a file in a folder that exists and that you may write to")
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text.
+    """Write a text, whole or not at all.
 
     Raises:
-        CrossrankError: it cannot be written.
+        UsageError, CrossrankError: it cannot be written.
     """
     try:
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
     except OSError as exc:
-        raise CrossrankError(f"{file} cannot be written: {exc.strerror or exc}") from exc
+        raise not_written(file, exc) from exc
+
+
+def not_written(file: Path, exc: OSError) -> CrossrankError:
+    """What to raise where a result cannot be written."""
+    remedy = "Give a file in a folder that exists and that you may write to."
+    return unwritable(file, exc, left="Make room, and measure again.", remedy=remedy)
 
 
 def read_result(file: Path) -> Result:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrank.bench.shapes import SHAPES, TINY, Shape, checkpoint_of
+from crossrank.checkpoint import hub
 from crossrank.checkpoint.source import BUNDLED, locate
 from crossrank.errors import UsageError
 from crossrank.remote.names import is_remote
@@ -127,7 +128,7 @@ def _model(model: str, wanted: Wanted) -> Group:
 
 
 def _shape(shape: Shape, wanted: Wanted) -> Group:
-    if _at_hand(shape.known_as):
+    if hub.has(shape.known_as):
         return _model(shape.known_as, wanted)
     return Group(shape.name, shape, tuple(_local(wanted)))
 
@@ -180,13 +181,6 @@ def _label(device: str, precision: str) -> str:
     return " ".join(part for part in (device, precision) if part != "auto")
 
 
-def _at_hand(name: str) -> bool:
-    """Whether the hub's cache has a model."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return "/" in name and isinstance(try_to_load_from_cache(name, "model.safetensors"), str)
-
-
 def _downloaded(library: str, model: str) -> bool:
     """Whether a library that keeps its files itself has the model."""
     if library == "flashrank":
@@ -194,9 +188,8 @@ def _downloaded(library: str, model: str) -> bool:
 
         return (Path(default_cache_dir) / model).is_dir()
     from fastembed.common.utils import define_cache_dir
-    from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(model, "onnx/model.onnx", cache_dir=define_cache_dir()), str)
+    return hub.has(model, "onnx/model.onnx", cache=str(define_cache_dir()))
 
 
 def _installed(library: str) -> bool:

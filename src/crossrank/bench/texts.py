@@ -12,9 +12,9 @@ from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 
+from crossrank.collection import read_texts
+from crossrank.collection.lines import existing
 from crossrank.errors import UsageError
-from crossrank.evaluate.collection import read_texts
-from crossrank.evaluate.files import existing
 from crossrank.evaluate.precision import shipped_probes
 
 WORDS = 64  # of a built passage, on average: about 90 tokens with its query, as in web search

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from math import comb
 
 CONFIDENCE = 0.95
-ENOUGH = 6  # repeats, from which on an interval of that confidence exists
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -8,8 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from crossrank.bench.measured import Case, Cold, Opened
 from crossrank.bench.options import Options, Purse
@@ -18,6 +17,7 @@ from crossrank.bench.shapes import Shape
 from crossrank.bench.subjects import Group, Subject
 from crossrank.bench.texts import Texts
 from crossrank.bench.timing import spread
+from crossrank.lifetime import Closes
 from crossrank.machine import CACHE_VARIABLE
 
 FIRST, WARMING, TUNING = -1, -2, -3  # turns that are no repeats
@@ -26,7 +26,7 @@ TUNE_DOCUMENTS_MAX = 100  # what is fastest does not change with more
 
 
 @dataclass(slots=True)
-class Warm:
+class Warm(Closes):
     """All who run a model, each in a process of its own; all but the one that is asked are stopped."""
 
     group: Group
@@ -39,13 +39,7 @@ class Warm:
     opened: list[Opened] = field(default_factory=list)
     workers: dict[int, Worker] = field(default_factory=dict)  # by the id of what is in `opened`
 
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """End all processes."""
         for worker in self.workers.values():
             worker.close()

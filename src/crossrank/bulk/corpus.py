@@ -10,13 +10,14 @@ from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, Self
+from typing import IO, Any
 
+from crossrank.collection.texts import entry_of
 from crossrank.errors import InputFileError
-from crossrank.evaluate.collection import entry_of
+from crossrank.lifetime import Closes
 
 
-class Corpus:
+class Corpus(Closes):
     """The wanted documents of a file of JSON lines with `_id`, `text` and perhaps more; of a .gz, they are unpacked.
 
     The file is read once from end to end; then each document is read when it is asked for.
@@ -66,14 +67,6 @@ class Corpus:
     def close(self) -> None:
         """Close the file."""
         self._lines.close()
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
 
     def _found(self, wanted: AbstractSet[str]) -> Iterator[tuple[str, int, bytes]]:
         """Each wanted document's id, place and line, as the file is passed through."""

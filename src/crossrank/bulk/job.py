@@ -7,18 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from crossrank.bulk.corpus import Corpus
+from crossrank.collection import read_run, read_texts
+from crossrank.collection.digest import digest_of
+from crossrank.collection.texts import text_of_entry
 from crossrank.errors import InputFileError
-from crossrank.evaluate.collection import read_run, read_texts, text_of_entry
-from crossrank.evaluate.digest import digest_of
+from crossrank.lifetime import Closes
 
 NAMED_MAX = 5  # ids that a message names
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(Closes):
     """Queries with candidates, in the order of the file of queries.
 
     Attributes:
@@ -46,11 +48,7 @@ class Job:
             "corpus": self.corpus.digest,
         }
 
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Close the corpus."""
         self.corpus.close()
 

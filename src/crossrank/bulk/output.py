@@ -10,16 +10,17 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 from zlib import crc32
 
 from crossrank.errors import CrossrankError, UsageError
-from crossrank.evaluate.folder import FULL
+from crossrank.lifetime import Closes
+from crossrank.writing import unwritable
 
 ENDING = ".progress"
 
 
-class Output:
+class Output(Closes):
     """The file, open for writing by this process alone.
 
     Args:
@@ -62,19 +63,11 @@ class Output:
         self._blocks.close()
         self._progress.close()
 
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
-
     def _opened(self, name: Path) -> IO[bytes]:
         try:
             return name.open("a+b", buffering=0)
         except OSError as exc:
-            raise UsageError(f"{name} cannot be written: {exc.strerror or exc}. Give a file of yours with -o.") from exc
+            raise _unwritable(name, exc) from exc
 
     def _lock(self) -> None:
         try:
@@ -136,10 +129,12 @@ class Output:
             while content:  # a nearly full disk takes the beginning
                 content = content[file.write(content) :]
         except OSError as exc:
-            message = f"{name} cannot be written: {exc.strerror or exc}."
-            if exc.errno in FULL:
-                message += " What was finished is kept; make room and run the same command again."
-            raise CrossrankError(message) from exc
+            raise _unwritable(name, exc) from exc
+
+
+def _unwritable(name: Path, exc: OSError) -> CrossrankError:
+    kept = "What was finished is kept; make room and run the same command again."
+    return unwritable(name, exc, left=kept, remedy="Give a file of yours with -o.")
 
 
 def _line(entry: Any) -> bytes:

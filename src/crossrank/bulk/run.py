@@ -4,36 +4,20 @@ It knows rankers by what `Reranker` and `RemoteReranker` share, jobs and formats
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from crossrank.arguments import ThresholdOn
 from crossrank.bulk.job import Job
+from crossrank.collection.runs import decreasing
 from crossrank.errors import UsageError
-from crossrank.evaluate.ranking import decreasing
-from crossrank.types import Document, Hit, Ranking
+from crossrank.rankers import ManyRanker
+from crossrank.types import Hit, Ranking
 
 SCHEMA_VERSION = 1  # of a line of JSON; raised when a field changes its meaning or goes
 
 Format = Literal["jsonl", "trec"]
-
-
-class ManyRanker(Protocol):
-    """What ranks many queries in a stream."""
-
-    def rank_many(
-        self,
-        queries: Iterable[str],
-        documents_per_query: Iterable[Sequence[Document]],
-        *,
-        top_k: int | None = None,
-        threshold: float | None = None,
-        fields: Sequence[str] | None = None,
-        show_progress_bar: bool | None = None,
-    ) -> Iterator[Ranking]:
-        """A ranking a query, in order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,7 @@ import json
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from crossrank.calibration.origin import Origin
 from crossrank.calibration.value import Calibration
 from crossrank.errors import ArgumentTypeError, InputFileError, UsageError
 from crossrank.machine import CACHE_VARIABLE, cache_folder, make_private
+from crossrank.writing import write_whole
 
 log = logging.getLogger("crossrank")
 
@@ -94,16 +93,7 @@ def write(calibration: Calibration, file: Path) -> None:
     """
     content = json.dumps(calibration.as_json(), indent=2, allow_nan=False)
     make_private(file.parent)
-    handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            written.write(content)
-        Path(unfinished).chmod(0o644)  # mkstemp's is for its owner only; a model's folder is often shared
-        Path(unfinished).replace(file)
-    except OSError:
-        with suppress(OSError):
-            Path(unfinished).unlink()
-        raise
+    write_whole(file, content)
 
 
 def _unasked(file: Path, origin: Callable[[], Origin]) -> Calibration | None:

@@ -8,6 +8,7 @@ reference implementations gave for the self-test's probes, for the models whose 
 
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -78,9 +79,19 @@ def read_golden() -> dict[str, Golden]:
     return {name: Golden(one["revision"], one["date"], tuple(one["logits"])) for name, one in stored.items()}
 
 
+def suggestion(spec: str) -> str:
+    """A sentence that names close matches among the known models, or where to see them."""
+    known = {model.name.lower(): model.name for model in KNOWN}
+    known |= {name.split("/")[-1]: full for name, full in list(known.items())}
+    close = get_close_matches(spec.lower(), known, n=3, cutoff=0.6)
+    if close:
+        return "Did you mean " + " or ".join(dict.fromkeys(repr(known[name]) for name in close)) + "?"
+    return "`crossrank models list` shows models that are known to work."
+
+
 def known_languages(name: str) -> frozenset[str] | None:
     """The languages of a model that is known by name, empty where they are many; None for all others."""
-    return next((known.language_codes for known in (MINI, *CATALOGUE) if known.name == name), None)
+    return next((known.language_codes for known in KNOWN if known.name == name), None)
 
 
 def known_template(name: str) -> str | None:
@@ -142,3 +153,5 @@ CATALOGUE = (
         "bge-reranker-layerwise",
     ),
 )
+
+KNOWN = (MINI, *CATALOGUE)

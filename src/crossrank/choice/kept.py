@@ -5,9 +5,6 @@ It knows files; not what the figures say. Without a folder that can be written n
 
 import json
 import logging
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +13,8 @@ from typing import Any
 
 from crossrank import __version__
 from crossrank.engine.open import available_precisions
-from crossrank.machine import cache_folder, cpu_name, gpus, usable_cores
+from crossrank.machine import cache_folder, cpu_name, gpus, make_private, usable_cores
+from crossrank.writing import write_whole
 
 log = logging.getLogger("crossrank")
 
@@ -76,15 +74,7 @@ def _read(file: Path | None) -> dict[str, Any]:
 
 def _write(file: Path, entries: dict[str, Any]) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as written:
-                json.dump(entries, written, indent=1)
-            Path(unfinished).replace(file)
-        except OSError:
-            with suppress(OSError):
-                Path(unfinished).unlink()
-            raise
+        make_private(file.parent)
+        write_whole(file, json.dumps(entries, indent=1))
     except OSError as exc:
         log.info("what was measured here is not kept (%s)", exc)

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-from crossrank.checkpoint.published import MIRACL_LANGUAGES, MKQA_LANGUAGES
 from crossrank.choice.offers import Offer
 from crossrank.errors import UsageError
 
-CODES = MIRACL_LANGUAGES | MKQA_LANGUAGES
 LENGTH = 2  # letters of an ISO 639-1 code
 
 

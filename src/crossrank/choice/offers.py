@@ -6,7 +6,7 @@ It knows facts that were published; not what anybody needs, nor how long anythin
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crossrank.checkpoint.catalogue import CATALOGUE, MINI, KnownModel
+from crossrank.checkpoint.catalogue import KNOWN, KnownModel
 from crossrank.checkpoint.families import FAMILIES
 from crossrank.checkpoint.shapes import SHAPES, Shape
 from crossrank.remote.costs import Price, price_of
@@ -118,7 +118,7 @@ APIS = (
 
 def offers() -> tuple[Offer, ...]:
     """All of them: models for this machine first."""
-    return (*(_local(model) for model in (MINI, *CATALOGUE)), *APIS)
+    return (*(_local(model) for model in KNOWN), *APIS)
 
 
 def _local(model: KnownModel) -> Offer:

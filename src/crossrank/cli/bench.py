@@ -27,11 +27,10 @@ from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bench_progress import CasesShown
 from crossrank.cli.documents import read_documents
 from crossrank.cli.facts import print_columns, say
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE, allow_unverified
 from crossrank.cli.printable import printable
 from crossrank.cli.progress import waiting
 from crossrank.cli.spending import Spending, spending_options
-from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.options import CHOICES
 from crossrank.errors import CrossrankError
 

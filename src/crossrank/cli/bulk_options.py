@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 import click
 
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE
 
 F = TypeVar("F", bound=Callable[..., Any])
 TREC = (".trec", ".run")

@@ -15,22 +15,22 @@ from crossrank.calibration import beside, file_of_name, write
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.eval_inputs import Stage
 from crossrank.cli.facts import print_columns, print_facts, say
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE
 from crossrank.cli.progress import waiting
+from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.errors import UsageError
 from crossrank.evaluate.calibrate import METHODS, PRECISION, Calibrated, calibrate, library
 from crossrank.evaluate.calibration_plot import check_plot, write_diagram
 from crossrank.evaluate.candidates import candidates_of
-from crossrank.evaluate.collection import read_collection
-from crossrank.evaluate.folder import check_writable, unwritable
 from crossrank.evaluate.labels import Labels, labels_of, read_labels
 from crossrank.evaluate.precision import probes_of
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
+from crossrank.writing import check_writable, unwritable
 
 SCHEMA_VERSION = 1
-GIVE = "a file in a folder of yours with --out, or set CROSSRANK_CACHE for --name"
+GIVE = "Give a file in a folder of yours with --out, or set CROSSRANK_CACHE for --name."
 HEADINGS = ("", "calibration error (ECE)", "Brier score", "log loss")
 EXAMPLES = """\b
 Examples:
@@ -104,10 +104,10 @@ def command(
     is used by itself.
     """
     file = _place(model, name, out)
-    check_writable(file, give=GIVE)
+    check_writable(file, remedy=GIVE)
     if plot is not None:
         check_plot(plot)
-        check_writable(plot, give="a file in a folder of yours with --plot")
+        check_writable(plot, remedy="Give a file in a folder of yours with --plot.")
     library()
     with waiting("Reading the labels"):
         labels = _collection(source, split, limit, depth) if source.is_dir() else read_labels(source)
@@ -126,7 +126,7 @@ def command(
         write(found.calibration, file)
     except OSError as exc:
         _print(found, origin.model, labels, precision_at_least)  # scoring may have taken minutes
-        raise unwritable(file, exc, kept=False, give=GIVE) from exc
+        raise unwritable(file, exc, left="Make room and run the same command again.", remedy=GIVE) from exc
     if plot is not None:
         write_diagram(found, plot, model=origin.model, labels=labels.name)
     given = name or (file if out else None)

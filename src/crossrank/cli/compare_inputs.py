@@ -5,9 +5,9 @@ from pathlib import Path
 
 from crossrank.cli.documents import read_documents, read_text
 from crossrank.cli.eval_inputs import Stage
+from crossrank.collection import Collection, Run, read_collection, read_qrels, read_run, read_texts
 from crossrank.errors import InputFileError, UsageError
 from crossrank.evaluate.bm25 import Bm25
-from crossrank.evaluate.collection import Collection, Run, read_collection, read_qrels, read_run, read_texts
 
 Candidates = dict[str, list[str]]
 

@@ -2,7 +2,7 @@
 
 from crossrank.cli.facts import print_columns, say
 from crossrank.cli.printable import printable
-from crossrank.evaluate.collection import Collection
+from crossrank.collection import Collection
 from crossrank.evaluate.result import SIGNIFICANT, Speed
 from crossrank.evaluate.side_by_side import Difference, Quality, SideBySide
 

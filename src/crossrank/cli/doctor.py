@@ -12,7 +12,7 @@ import click
 
 from crossrank import __version__
 from crossrank.cli.facts import print_facts
-from crossrank.cli.unverified import allow_unverified
+from crossrank.cli.options import allow_unverified
 from crossrank.machine import cpu_name, cpu_quota, gpus, memory_bytes, usable_cores
 from crossrank.numa import domains
 
@@ -108,9 +108,8 @@ def _shown(name: str, value: Any) -> tuple[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    from huggingface_hub import constants
-
     from crossrank import _native
+    from crossrank.checkpoint.hub import cache_place
 
     return {
         "crossrank": __version__,
@@ -125,7 +124,7 @@ def _machine() -> dict[str, Any]:
         "memory_bytes": memory_bytes(),
         "gpus": gpus(),
         "extras": {extra: _version(module) for extra, module in EXTRAS.items() if find_spec(module)},
-        "cache_folder": constants.HF_HUB_CACHE,
+        "cache_folder": cache_place(),
     }
 
 

@@ -13,10 +13,10 @@ from crossrank.checkpoint.source import locate
 from crossrank.cli.eval_inputs import Stage
 from crossrank.cli.facts import print_columns, print_facts, say
 from crossrank.cli.progress import waiting
+from crossrank.collection import read_collection
 from crossrank.engine.open import available_precisions
 from crossrank.engine.precision import GATES, Measured, Verdict, by_exactness, keep
 from crossrank.evaluate.candidates import candidates_of
-from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.precision import SHIPPED, Probe, measure, probes_of, shipped_probes
 from crossrank.machine import cpu_name, usable_cores
 from crossrank.reranker import Reranker

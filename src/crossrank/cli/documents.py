@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from crossrank.documents import check_fields, text_of
+from crossrank.collection.lines import SEPARATORS, UTF16, separator_of
+from crossrank.documents.texts import check_fields, text_of
 from crossrank.errors import DocumentError, InputFileError
-from crossrank.evaluate.files import SEPARATORS, UTF16, separator_of
 
 FORMATS = ("txt", "jsonl", "json", "csv")
 SUFFIXES = {".ndjson": "jsonl", ".tsv": "csv"}  # other endings of the same formats

@@ -1,21 +1,19 @@
 """`crossrank eval DATA`: how good rankers are on a test collection, against its first stage."""
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from crossrank.cli.eval_inputs import Local, Stage, further_runs, identity, labels, measure_names, open_model
+from crossrank.cli.eval_inputs import Local, Stage, further_runs, identity, labels, measure_names, open_models
 from crossrank.cli.eval_progress import QueriesShown
 from crossrank.cli.eval_table import print_evaluation
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE, allow_unverified
 from crossrank.cli.progress import waiting
-from crossrank.cli.spending import Spending, spending_options, spending_told
-from crossrank.cli.unverified import allow_unverified
+from crossrank.cli.spending import Spending, spending_options
+from crossrank.collection import read_collection
 from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
-from crossrank.evaluate.collection import read_collection
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.evaluate.export import as_json, write_files
 from crossrank.evaluate.folder import make_folder
@@ -139,12 +137,8 @@ def command(
         stage = Stage(run_file, pool, bm25).open(collection, folder, split, depth)
         runs = further_runs(baselines, split, [stage.name])
     named = labels(models, [stage.name, *runs])
-    with ExitStack() as stack:
-        shown = stack.enter_context(QueriesShown(len(named), out, remedy="--out DIR would have kept them."))
-        opened = {
-            label: stack.enter_context(open_model(model, local, spending.options())) for label, model in named.items()
-        }
-        stack.enter_context(spending_told(opened))
+    showing = QueriesShown(len(named), out, remedy="--out DIR would have kept them.")
+    with showing as shown, open_models(named, local, spending) as opened:
         identities = {label: identity(model, max_length, opened[label]) for label, model in named.items()}
         shown.begin()
         evaluation = evaluate(

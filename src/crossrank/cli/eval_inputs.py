@@ -1,20 +1,21 @@
 """What the options of `crossrank eval` stand for: the first stage, further runs, models and their names."""
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b, file_digest
 from pathlib import Path
-from typing import Any
 
 from crossrank import __version__
-from crossrank.checkpoint.source import BUNDLED, WANTED, locate
+from crossrank.checkpoint.files import model_files
+from crossrank.checkpoint.source import BUNDLED, locate
 from crossrank.cli.progress import waiting
+from crossrank.cli.spending import Spending, spending_told
+from crossrank.collection import Collection, Run, read_run
+from crossrank.collection.runs import default_run, run_name
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import DEPTH, FirstStage, from_bm25, from_pool, from_run, has_pools
-from crossrank.evaluate.collection import Collection, Run, read_run
-from crossrank.evaluate.runs import default_run, run_name
 from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
@@ -90,13 +91,22 @@ class Local:
             raise UsageError(f"{', '.join(given)}: for models on this machine, of which none is named.")
 
 
-def open_model(model: str, local: Local, spending: Mapping[str, Any]) -> Reranker:
+def _opened(model: str, local: Local, spending: Spending) -> Reranker:
     """The model, with a sign of life; without a cache, which would hide what ranking costs."""
     if is_remote(model):
-        return Reranker(model, cache=None, **spending)
+        return Reranker(model, cache=None, **spending.options())
     here = model == BUNDLED or Path(model).is_dir()  # a download shows its own progress
     with waiting(f"Opening {model}") if here else nullcontext():
         return Reranker(model, cache=None, **asdict(local))
+
+
+@contextmanager
+def open_models(named: Mapping[str, str], local: Local, spending: Spending) -> Iterator[dict[str, Reranker]]:
+    """The models by their labels, closed at the end; what was spent is told then."""
+    with ExitStack() as stack:
+        opened = {label: stack.enter_context(_opened(model, local, spending)) for label, model in named.items()}
+        stack.enter_context(spending_told(opened))
+        yield opened
 
 
 def identity(model: str, max_length: int | None, ranker: Reranker, revision: str | None = None) -> str:
@@ -110,7 +120,7 @@ def identity(model: str, max_length: int | None, ranker: Reranker, revision: str
     folder = locate(model, revision=revision).folder
     computed_by = (facts.backend, facts.device, facts.precision)
     digest = blake2b(repr((__version__, max_length, computed_by)).encode(), digest_size=16)
-    for file in sorted({file for pattern in WANTED for file in folder.glob(pattern)}):
+    for file in model_files(folder, onnx=facts.backend == "onnx"):
         with file.open("rb") as content:
             digest.update(file.name.encode() + file_digest(content, "sha256").digest())
     return digest.hexdigest()

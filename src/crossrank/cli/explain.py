@@ -15,7 +15,7 @@ from crossrank.arguments import check_query
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.documents import FORMATS, STDIN, Line, read_documents, read_text
 from crossrank.cli.heat import print_bars, print_heat
-from crossrank.cli.kinds import names
+from crossrank.cli.options import names
 from crossrank.cli.progress import waiting
 from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError, UsageError

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from crossrank.checkpoint.catalogue import CATALOGUE, KnownModel, golden
+from crossrank.checkpoint import hub
+from crossrank.checkpoint.catalogue import KNOWN, KnownModel, golden, suggestion
 from crossrank.checkpoint.profile import ModelProfile, read_profile
-from crossrank.checkpoint.source import BUNDLED, Source, bundled_folder, locate, suggestion
+from crossrank.checkpoint.source import BUNDLED, Source, locate
 from crossrank.cli.facts import print_columns, print_facts
-from crossrank.errors import HubError, ModelNotFoundError, UsageError
+from crossrank.errors import ModelNotFoundError, UsageError
 
 CHOOSING = {  # an option, in place of a subcommand: its module, imported when it is asked for
     "recommend": "crossrank.cli.models_recommend",
@@ -53,9 +54,8 @@ def list_models(*, as_json: bool) -> None:
     Verified: when the real weights gave the scores of the authors' code. Those "on demand" were never compared with it,
     as that code comes with the checkpoint; they are opened with --allow-unverified.
     """
-    cached = _cached()
-    known = (_bundled(), *CATALOGUE)
-    rows = [{**_row(model), "here": model.name == BUNDLED or _has_weights(cached.get(model.name))} for model in known]
+    here = {BUNDLED, *(name for name, cached in hub.cached().items() if cached.here)}
+    rows = [{**_row(model), "here": model.name in here} for model in KNOWN]
     if as_json:
         click.echo(json.dumps({"schema_version": 1, "models": rows}, indent=2))
         return
@@ -116,21 +116,16 @@ def remove(spec: str, *, yes: bool) -> None:
     """Remove MODEL, a name of the Hugging Face hub, from the cache on this machine."""
     if spec == BUNDLED:
         raise UsageError(f"{BUNDLED!r} is part of crossrank and cannot be removed")
-    cached = _cached()
+    cached = hub.cached()
     if spec not in cached:
         raise ModelNotFoundError(
             f"{spec!r} is not in the cache. In it: {', '.join(sorted(cached)) or 'nothing'}. {suggestion(spec)}"
         )
-    repo = cached[spec]
-    if not yes and not _confirmed(f"Remove {spec} ({repo.size_on_disk / 1e6:,.0f} MB) from {repo.repo_path}?"):
+    question = f"Remove {spec} ({cached[spec].bytes / 1e6:,.0f} MB) from {cached[spec].folder}?"
+    if not yes and not _confirmed(question):
         click.echo(f"{spec}: kept")
         return
-    from huggingface_hub import scan_cache_dir
-
-    try:
-        scan_cache_dir().delete_revisions(*(revision.commit_hash for revision in repo.revisions)).execute()
-    except OSError as exc:
-        raise HubError(f"{spec!r} could not be removed: {exc}") from exc
+    hub.remove(spec)
     click.echo(f"{spec}: removed")
 
 
@@ -141,29 +136,6 @@ def _confirmed(question: str) -> bool:
         if isinstance(exc.__context__, EOFError):
             raise UsageError("There was no answer to the question; give --yes to remove without one.") from None
         raise
-
-
-def _cached() -> dict[str, Any]:
-    """Models of the hub's cache by name; empty when there is no cache yet."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
-
-    try:
-        return {repo.repo_id: repo for repo in scan_cache_dir().repos if repo.repo_type == "model"}
-    except CacheNotFound:
-        return {}
-
-
-def _has_weights(repo: Any) -> bool:
-    """Whether a download got as far as the weights."""
-    files = () if repo is None else (file for revision in repo.revisions for file in revision.files)
-    return any(file.file_name.endswith((".safetensors", ".onnx")) for file in files)
-
-
-def _bundled() -> KnownModel:
-    profile = read_profile(bundled_folder(), BUNDLED)
-    parameters = _parameters_m(profile)
-    assert parameters is not None, "bug: the bundled model is of no known family"
-    return KnownModel(BUNDLED, profile.family.name, parameters, "apache-2.0", "en", profile.max_length)
 
 
 def _row(model: KnownModel) -> dict[str, Any]:
@@ -178,7 +150,7 @@ def _row(model: KnownModel) -> dict[str, Any]:
 
 def _facts(source: Source, profile: ModelProfile) -> dict[str, Any]:
     parameters = _parameters_m(profile)
-    known = next((model for model in (_bundled(), *CATALOGUE) if model.name == source.name), None)
+    known = next((model for model in KNOWN if model.name == source.name), None)
     return {
         "name": source.name,
         "folder": str(source.folder),

@@ -1,7 +1,6 @@
 """`crossrank models --compare A B`: two models on the caller's own queries, with or without labels."""
 
 import json
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,14 @@ import click
 
 from crossrank.cli.compare_inputs import Given
 from crossrank.cli.compare_table import print_comparison
-from crossrank.cli.eval_inputs import Local, labels, measure_names, open_model
+from crossrank.cli.eval_inputs import Local, labels, measure_names, open_models
 from crossrank.cli.eval_progress import QueriesShown
-from crossrank.cli.kinds import FILE
+from crossrank.cli.options import FILE, allow_unverified
 from crossrank.cli.progress import waiting
-from crossrank.cli.spending import Spending, spending_options, spending_told
-from crossrank.cli.unverified import allow_unverified
+from crossrank.cli.spending import Spending, spending_options
+from crossrank.collection import Collection
 from crossrank.engine.options import CHOICES
 from crossrank.evaluate.candidates import DEPTH
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.side_by_side import SideBySide, side_by_side
 from crossrank.remote.names import is_remote
 
@@ -115,12 +113,8 @@ def command(
     with waiting("Reading queries and documents"):
         collection, candidates, origin = given.read()
     named = labels(models, [])
-    with ExitStack() as stack:
-        shown = stack.enter_context(QueriesShown(2, None, remedy="Nothing is kept; --limit N takes fewer."))
-        opened = {
-            label: stack.enter_context(open_model(model, local, spending.options())) for label, model in named.items()
-        }
-        stack.enter_context(spending_told(opened))
+    showing = QueriesShown(2, None, remedy="Nothing is kept; --limit N takes fewer.")
+    with showing as shown, open_models(named, local, spending) as opened:
         shown.begin()
         found = side_by_side(
             opened,

@@ -5,12 +5,36 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 AFTER_S = 1.0
 EVERY_S = 0.1
-BAR = "{desc} {n_fmt}/{total_fmt} queries |{bar}| {rate_noinv_fmt}, {remaining} left"
+QUERIES = "{desc} {n_fmt}/{total_fmt} queries |{bar}| {rate_noinv_fmt}, {remaining} left"
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class Shown:
+    """How far something is: a bar while it goes on, taken away at the end of its `with`; a line when interrupted."""
+
+    bar: Any = None
+
+    def when_interrupted(self) -> str:
+        """What is said on Ctrl-C; "" for nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        """Self, for `with`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+        if isinstance(exc, KeyboardInterrupt) and (line := self.when_interrupted()):
+            sys.stderr.write(f"{line}\n")
 
 
 class QueriesBar:
@@ -32,7 +56,7 @@ class QueriesBar:
         """One more of `total` is done."""
         if self._bar is None:
             self._first.close()
-            self._bar = self._begun(total)
+            self._bar = terminal_bar(total, QUERIES, initial=self._known, unit=" queries", delay=AFTER_S)
         self._bar.set_description_str(description, refresh=False)
         self._bar.update()
 
@@ -42,20 +66,20 @@ class QueriesBar:
         if self._bar is not None:
             self._bar.close()
 
-    def _begun(self, total: int) -> Any:
-        from tqdm import tqdm
 
-        return tqdm(
-            total=total,
-            initial=self._known,
-            unit=" queries",
-            bar_format=BAR,
-            delay=AFTER_S,
-            disable=None,  # where stderr is no terminal
-            leave=False,
-            dynamic_ncols=True,
-            file=sys.stderr,
-        )
+def terminal_bar(total: int, bar_format: str, **options: Any) -> Any:
+    """A tqdm bar on stderr, which is left clean; none in pipes."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        bar_format=bar_format,
+        disable=None,  # where stderr is no terminal
+        leave=False,
+        dynamic_ncols=True,
+        file=sys.stderr,
+        **options,
+    )
 
 
 @contextmanager

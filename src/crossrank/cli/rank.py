@@ -14,12 +14,10 @@ from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.checkpoint.source import BUNDLED
 from crossrank.cli.bulk_options import Files, bulk_options
 from crossrank.cli.documents import FORMATS, STDIN, Line, read_documents
-from crossrank.cli.kinds import names
+from crossrank.cli.options import allow_unverified, names, sharing_options
 from crossrank.cli.progress import waiting
-from crossrank.cli.sharing import sharing_options
 from crossrank.cli.show import print_json, print_tsv
 from crossrank.cli.spending import Spending, spending_options, spending_told
-from crossrank.cli.unverified import allow_unverified
 from crossrank.engine.options import CHOICES
 from crossrank.errors import InputFileError
 from crossrank.remote.names import is_remote

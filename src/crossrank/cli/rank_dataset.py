@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from crossrank.cli.unverified import allow_unverified
+from crossrank.cli.options import allow_unverified
 from crossrank.cluster import rank_dataset
 from crossrank.engine.options import CHOICES
 from crossrank.errors import CrossrankError, UsageError

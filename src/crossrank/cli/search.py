@@ -11,15 +11,15 @@ import click
 from crossrank.arguments import check_query
 from crossrank.cli.documents import FORMATS, STDIN, read_documents
 from crossrank.cli.facts import say
-from crossrank.cli.kinds import names
+from crossrank.cli.options import names
 from crossrank.cli.progress import waiting
 from crossrank.cli.search_show import print_search_json, print_search_table, print_search_tsv
+from crossrank.composition.stage import Stage
 from crossrank.errors import InputFileError
 from crossrank.machine import cache_folder
 from crossrank.reranker import Reranker
 from crossrank.retrieve import Bm25Index, Fused, Passage, Pipeline, Retriever
 from crossrank.retrieve.build import build, manifest_of
-from crossrank.stage import Stage
 
 IDS = ("id", "_id")
 BAR = "{desc} {n_fmt}/{total_fmt} passages |{bar}| {rate_noinv_fmt}, {remaining} left"

@@ -18,6 +18,7 @@ from crossrank.errors import UsageError
 
 MANIFEST = "manifest.json"
 FOLDERS = ("scores", "poison")
+BEGUN = "_begun"  # a file a partition that is being done: how often it was begun
 ENTRY = b"crossrank.entry"  # key in a Parquet file's metadata
 READERS = 16
 
@@ -50,18 +51,20 @@ class Output:
 
     def begin(self, manifest: Manifest) -> None:
         """Put a new job's manifest in place of whatever job was there."""
-        for below in FOLDERS:
+        for below in (*FOLDERS, BEGUN):
             self.folder.remove(f"{below}/{name}" for name in self.folder.names(below))
         self.folder.write(MANIFEST, manifest.dump())
 
     def sweep(self) -> None:
-        """Remove what killed workers of an earlier run left behind."""
+        """Remove what killed workers of an earlier run left behind, and forget how often they died."""
         for below in FOLDERS:
             self.folder.sweep(below)
+        self.folder.drop(BEGUN)
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest with its entries."""
         self.folder.write(MANIFEST, manifest.dump())
+        self.folder.drop(BEGUN)
 
     def entry(self, number: int, job: str) -> Entry | None:
         """What came of a partition, if its file is there and this job's."""
@@ -85,12 +88,19 @@ class Output:
             found = pool.map(lambda number: self.entry(number, job), numbers)
             return {number: entry for number, entry in zip(numbers, found, strict=True) if entry is not None}
 
+    def count_begun(self, number: int) -> int:
+        """Note that a partition is begun; how often it was before, in this run, by workers that did not come back."""
+        before = int(self.folder.read(begun_name(number)) or 0)
+        self.folder.write(begun_name(number), str(before + 1).encode())
+        return before
+
     def commit(self, done: Done, entry: Entry) -> None:
         """Write a partition: its side file, then scores and entry, which are there at once."""
         number = entry.partition.number
         if done.poison:
             self.folder.write(poison_name(number), _parquet(POISON, done.poison, {}))
         self.folder.write(scores_name(number), _parquet(SCORES, done.scores, {ENTRY: entry.to_json().encode()}))
+        self.folder.remove([begun_name(number)])
 
 
 def scores_name(number: int) -> str:
@@ -101,6 +111,11 @@ def scores_name(number: int) -> str:
 def poison_name(number: int) -> str:
     """Of a partition's side file."""
     return f"poison/part-{number:06d}.parquet"
+
+
+def begun_name(number: int) -> str:
+    """Of the file that counts how often a partition was begun."""
+    return f"{BEGUN}/part-{number:06d}"
 
 
 def _parquet(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]], metadata: Mapping[bytes, bytes]) -> bytes:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crossrank.bulk.run import ManyRanker
 from crossrank.cluster.columns import id_of
 from crossrank.cluster.tables import Broken
 from crossrank.cluster.texts import NoText
 from crossrank.errors import NotFiniteError, UsageError
+from crossrank.rankers import ManyRanker
 from crossrank.types import Hit, Ranking
 
 WHY_MAX = 300  # characters

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
 NAME = "crossrank"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is assumed of Serve's proxies; nothing is opened here  # nosec B104
 SURGE_PERCENT = 25  # more replicas than wanted while they are replaced, and at least one
 
 
@@ -40,7 +41,7 @@ def application(args: Mapping[str, Any]) -> "Application":
         UsageError: a setting that cannot be taken.
         MissingExtra: Ray is not installed.
     """
-    return _bound(settings_of({"host": "0.0.0.0", **args}, "args"))  # noqa: S104 - nothing is opened there  # nosec B104
+    return _bound(settings_of({"host": EVERYWHERE, **args}, "args"))
 
 
 def serve_on_ray(

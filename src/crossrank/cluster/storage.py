@@ -193,6 +193,14 @@ class Folder:
             except FileNotFoundError:
                 continue
 
+    def drop(self, below: str) -> None:
+        """Remove a folder below with all its files, if it is there."""
+        system, path = located(self.uri)
+        try:
+            system.delete_dir(f"{path}/{below}")
+        except FileNotFoundError:
+            return
+
     def sweep(self, below: str) -> None:
         """Remove what killed writers left in a folder below; nobody may be writing there."""
         self.remove(f"{below}/{name}" for name in self._names(below) if name.startswith(PART))

@@ -23,6 +23,8 @@ from crossrank.cluster.texts import Source, Staged, default_scratch
 from crossrank.errors import CrossrankError, UsageError
 from crossrank.reranker import Reranker
 
+LOST_MAX = 5  # workers that a partition may take along before it is taken for the reason
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -111,6 +113,12 @@ class Worker:
         marks = [time.perf_counter()]
         task, done = self._task, Done()
         file = task.candidates[partition.file]
+        if (lost := self._output.count_begun(partition.number)) >= LOST_MAX:
+            raise CrossrankError(
+                f"{file.path}, rows {partition.start:,} to {partition.start + partition.rows - 1:,}: {lost} workers "
+                "died while they ranked them. Look into the nodes' logs: memory is the likeliest reason. --resume "
+                "tries again."
+            )
         found = [values for _, values in rows(file, task.columns, place=partition.place, count=partition.rows)]
         marks.append(time.perf_counter())
         asked = joined(found, partition.start, queries.texts.many, corpus.texts.many, done)

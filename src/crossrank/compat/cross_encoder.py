@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossrank.arguments import check_iterable, check_model, check_names
 from crossrank.checkpoint.settings import read_object
 from crossrank.compat.arguments import CALLING, OPENING, Ignored, chosen_prompt, take
-from crossrank.documents import text_of
+from crossrank.documents.texts import text_of
 from crossrank.engine.head import activate
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig, checked_length
@@ -22,7 +22,7 @@ from crossrank.engine.pair import Pair
 from crossrank.engine.replicate import Count
 from crossrank.engine.scorer import Scorer
 from crossrank.errors import ArgumentTypeError, MissingExtra, NotFiniteError, UsageError
-from crossrank.schedule import Scheduler
+from crossrank.schedule.scheduler import Scheduler
 
 Activation = Callable[[Any], Any]
 Scores = NDArray[np.float32]  # [n], or [n, labels] of a model with several labels

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from crossrank import __version__
 from crossrank.backends.contract import BackendFacts
+from crossrank.checkpoint.files import model_files
 from crossrank.checkpoint.profile import ModelProfile
-from crossrank.checkpoint.source import ONNX_WANTED, WANTED
 from crossrank.engine.encode import Encoder
 from crossrank.machine import cache_folder, make_private
+from crossrank.writing import write_whole
 
 CUTTING_VERSION = 1  # raised when engine/cut gives other windows, so that shared caches forget the old scores
 DIGEST_BYTES = 32
@@ -35,10 +36,7 @@ def fingerprint(folder: Path, profile: ModelProfile, encoder: Encoder, facts: Ba
     asked = encoder.instructed and encoder.instructed("an instruction of a call")
     how = (__version__, CUTTING_VERSION, encoder.config, encoder.template, asked, read_by, computed_by)
     digest = blake2b(repr(how).encode(), digest_size=DIGEST_BYTES)
-    patterns: tuple[str, ...] = WANTED
-    if facts.backend == "onnx":
-        patterns = (*WANTED, *ONNX_WANTED, *(f"onnx/{pattern}" for pattern in ONNX_WANTED))
-    for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
+    for file in model_files(folder, onnx=facts.backend == "onnx"):
         name = str(file.relative_to(folder)).encode()
         digest.update(len(name).to_bytes(8, "little") + name + file_digest(file))
     return digest.digest()
@@ -76,6 +74,4 @@ def _keep(kept: Path, digest: bytes) -> None:
     others = sorted(kept.parent.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in others[KEPT_MAX - 1 :]:
         file.unlink()
-    part = kept.with_suffix(f".{os.getpid()}")  # whole or not at all
-    part.write_text(digest.hex(), "ascii")
-    part.replace(kept)
+    write_whole(kept, digest.hex())

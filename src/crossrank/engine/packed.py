@@ -11,7 +11,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from crossrank.checkpoint.source import WANTED
+from crossrank.checkpoint.files import model_files
 from crossrank.machine import cache_folder, make_private
 
 log = logging.getLogger("crossrank")
@@ -49,7 +49,7 @@ def packed_file(folder: Path, engine: Path, isa: str, precision: str, domain: in
 
 def _name(folder: Path, engine: Path, isa: str, precision: str) -> str:
     digest = blake2b(repr((isa, precision)).encode(), digest_size=16)
-    for file in [engine, *sorted({file for pattern in WANTED for file in folder.glob(pattern)})]:
+    for file in [engine, *model_files(folder, onnx=False)]:
         facts = file.stat()
         digest.update(f"{file}:{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ctime_ns}:{facts.st_ino}\n".encode())
     return digest.hexdigest()

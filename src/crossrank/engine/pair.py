@@ -11,6 +11,11 @@ class Pair(NamedTuple):
     document: str
     instruction: str = ""
 
+    @property
+    def characters(self) -> int:
+        """How long it is, as a measure of work before anything is tokenised."""
+        return len(self.query) + len(self.document)
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:

@@ -10,10 +10,7 @@ It knows files and figures; not pairs, texts or which backend runs.
 import dataclasses
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from typing import Any
 from crossrank import __version__
 from crossrank.checkpoint.digest import digest_of
 from crossrank.machine import cache_folder, make_private
+from crossrank.writing import write_whole
 
 log = logging.getLogger("crossrank")
 
@@ -117,15 +115,7 @@ def keep(verdict: Verdict, folder: Path, isa: str) -> Path:
     file = _file(caches, folder, isa)
     make_private(file.parent)
     content = {"version": VERSION, "crossrank": __version__, "isa": isa, **dataclasses.asdict(verdict)}
-    handle, unfinished = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            json.dump(content, written, indent=2)
-        Path(unfinished).replace(file)
-    except OSError:
-        with suppress(OSError):
-            Path(unfinished).unlink()
-        raise
+    write_whole(file, json.dumps(content, indent=2))
     return file
 
 

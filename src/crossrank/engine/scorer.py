@@ -87,7 +87,7 @@ class Scorer:
         """What the model says of each pair, computed in the caller's own thread. Equal pairs are scored once."""
         outcome = Outcome(self.recall(pairs))
         fresh = [pair for pair in dict.fromkeys(pairs) if pair not in outcome.results]
-        for portion in portions((len(pair.query) + len(pair.document) for pair in fresh), PORTION_CHARACTERS):
+        for portion in portions((pair.characters for pair in fresh), PORTION_CHARACTERS):
             begun = self.begin([fresh[i] for i in portion])
             scored = self.finish(begun)
             outcome.results.update(scored)

@@ -6,7 +6,7 @@ from typing import Any
 from crossrank.errors import UsageError
 from crossrank.evaluate.calibrate import Calibrated
 from crossrank.evaluate.folder import unwritable
-from crossrank.evaluate.plot import BETTER, DPI, EVEN, WORSE, new_figure, plain
+from crossrank.evaluate.plot import BETTER, EVEN, WORSE, new_figure, plain, save
 from crossrank.evaluate.reliability import Reliability
 
 FORMATS = (".png", ".svg")
@@ -44,7 +44,7 @@ def write_diagram(calibrated: Calibrated, file: Path, *, model: str, labels: str
     plain(axes)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, dpi=DPI, bbox_inches="tight", facecolor="white")
+        save(figure, file)
     except OSError as exc:
         raise unwritable(file, exc) from exc
 

@@ -6,9 +6,9 @@ It knows collections and runs; not rankers or measures.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from crossrank.collection import Collection, Run
 from crossrank.errors import UsageError
 from crossrank.evaluate.bm25 import Bm25
-from crossrank.evaluate.collection import Collection, Run
 
 DEPTH = 100  # documents a query, unless told otherwise
 MISSING_SHARE_MAX = 0.01  # of candidates without a text: so many are told of, more are an error

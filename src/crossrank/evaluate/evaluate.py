@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossrank.collection import Collection, Run
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import (
     DEPTH,
@@ -22,7 +23,6 @@ from crossrank.evaluate.candidates import (
     further_run,
     has_pools,
 )
-from crossrank.evaluate.collection import Collection, Run
 from crossrank.evaluate.compare import bootstrap_interval, compare, holm
 from crossrank.evaluate.measure import MEASURES, Measure, parse_measures, per_query
 from crossrank.evaluate.ranking import QueryRanked, Task, rank_all, speed_of

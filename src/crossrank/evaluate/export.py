@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crossrank.evaluate.collection import write_run
+from crossrank.collection import write_run
 from crossrank.evaluate.folder import file_names, unwritable
 from crossrank.evaluate.report import as_markdown, sentences
 from crossrank.evaluate.result import Evaluation, Row, Score
+from crossrank.writing import write_whole
 
 SCHEMA_VERSION = 1  # of the JSON document; raised when a field changes its meaning or goes
 
@@ -41,8 +42,8 @@ def write_files(evaluation: Evaluation, folder: Path) -> list[Path]:
     """
     try:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
-        (folder / "evaluation.json").write_text(as_json(evaluation), encoding="utf-8")
-        (folder / "report.md").write_text(as_markdown(evaluation), encoding="utf-8")
+        write_whole(folder / "evaluation.json", as_json(evaluation))
+        write_whole(folder / "report.md", as_markdown(evaluation))
         files = [folder / "evaluation.json", folder / "report.md"]
         names = file_names([row.name for row in evaluation.rows])
         for row, name in zip(evaluation.rows, names, strict=True):

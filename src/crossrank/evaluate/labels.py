@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossrank.documents import text_of
+from crossrank.collection.lines import numbered_lines, separator_of
+from crossrank.documents.texts import text_of
 from crossrank.errors import ArgumentTypeError, DocumentError, InputFileError, UsageError
-from crossrank.evaluate.files import numbered_lines, separator_of
 from crossrank.evaluate.precision import Probe
 
 WORDS = {"true": 1.0, "false": 0.0}
@@ -141,7 +141,7 @@ def _grade(entry: Mapping[str, Any], place: str) -> float:
         there = ", ".join(map(repr, entry)) or "(none)"
         raise InputFileError(f"{place}: no label (its fields: {there}); {SHAPE}.")
     try:
-        number = float(WORDS.get(label.strip().lower(), label)) if isinstance(label, str) else float(label)  # type: ignore[arg-type] # of None, below
+        number = float(WORDS.get(label.strip().lower(), label)) if isinstance(label, str) else float(label)
     except (TypeError, ValueError):
         raise InputFileError(f"{place}: the label is {label!r}; {SHAPE}.") from None
     if not math.isfinite(number):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crossrank.collection import Qrels, Run
 from crossrank.errors import MissingExtra, UsageError
-from crossrank.evaluate.collection import Qrels, Run
 
 MEASURES = ("nDCG@10", "MRR@10", "R@10")  # what is measured unless something else is asked for
 EXAMPLES = "nDCG@10, MRR@10, MAP, R@100, P@5, Success@1, nDCG(dcg='exp-log2')@10"

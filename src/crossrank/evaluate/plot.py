@@ -8,6 +8,7 @@ from crossrank.errors import MissingExtra
 from crossrank.evaluate.folder import unwritable
 from crossrank.evaluate.report import title
 from crossrank.evaluate.result import Evaluation, Row
+from crossrank.writing import whole_file
 
 BETTER, WORSE, EVEN, LINE = "#2a7f62", "#c0483a", "#9a9a9a", "#3b5b92"  # told apart without colour by their side of 0
 DPI = 160
@@ -30,7 +31,7 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in plots.items():
-            figure.savefig(folder / name, dpi=DPI, bbox_inches="tight", facecolor="white")
+            save(figure, folder / name)
     except OSError as exc:
         raise unwritable(Path(exc.filename or folder), exc) from exc
     return [folder / name for name in plots]
@@ -127,6 +128,16 @@ def _latency(evaluation: Evaluation, rankers: Sequence[Row]) -> Any:
         axes.legend(loc="best", fontsize=9, frameon=False)
     plain(axes)
     return figure
+
+
+def save(figure: Any, file: Path) -> None:
+    """Draw into a file, whole or not at all, in the format that its name says.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    with whole_file(file) as partial:
+        figure.savefig(partial, format=file.suffix[1:], dpi=DPI, bbox_inches="tight", facecolor="white")
 
 
 def plain(axes: Any) -> None:

@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrank.collection import Collection
 from crossrank.engine.precision import EXACT, Measured, by_exactness
 from crossrank.evaluate.candidates import Candidates
-from crossrank.evaluate.collection import Collection
 
 SHIPPED = "the probes of crossrank"
 DEPTH = 10  # of nDCG

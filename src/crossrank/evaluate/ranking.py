@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrank.errors import NotFiniteError, UsageError
+from crossrank.collection import Collection
+from crossrank.collection.runs import decreasing
+from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import Candidates
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.result import Ranked, Speed
 from crossrank.evaluate.resume import Kept
 from crossrank.remote.costs import cost_usd
@@ -114,16 +115,3 @@ def _places(ranking: Ranking, count: int, name: str, query: str) -> list[int]:
             "a Hit's index is the document's position in the list."
         )
     return places
-
-
-def decreasing(scores: Sequence[float | None], name: str, query: str) -> list[float]:
-    """The scores, lowered just so far that trec_eval, which reads fp32 and sorts, keeps the ranker's order."""
-    lowered: list[float] = []
-    last = np.float32(math.inf)
-    for score in scores:
-        if score is not None and not math.isfinite(score):
-            raise NotFiniteError(f"{name} gave the score {score} for query {query!r}; it must be a finite number.")
-        below = np.nextafter(last, np.float32(-math.inf)) if lowered else np.float32(0)
-        last = below if score is None or (lowered and np.float32(score) >= last) else np.float32(score)
-        lowered.append(float(last))
-    return lowered

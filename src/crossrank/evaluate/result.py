@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from crossrank.evaluate.collection import Run
+from crossrank.collection import Run
 from crossrank.evaluate.compare import Comparison, Interval
 
 SIGNIFICANT = 0.05  # corrected p-values below this are called significant

@@ -7,14 +7,15 @@ import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
+from crossrank.collection import Collection
+from crossrank.collection.digest import digest_of
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import Candidates
-from crossrank.evaluate.collection import Collection
-from crossrank.evaluate.digest import digest_of
 from crossrank.evaluate.folder import make_folder, unwritable
 from crossrank.evaluate.result import Ranked
+from crossrank.lifetime import Closes
 
 FILE = "results.jsonl"
 SCHEMA_VERSION = 1
@@ -50,7 +51,7 @@ class Nowhere:
         """Nothing happens."""
 
 
-class Journal:
+class Journal(Closes):
     """`results.jsonl` in a folder: what it is of, then a line for each ranker, and for each query that was ranked.
 
     A line that was cut off by the end of a process is dropped. One process at a time may have it open.
@@ -112,14 +113,6 @@ class Journal:
     def close(self) -> None:
         """Let others use the folder."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
 
     def _lock(self) -> None:
         try:

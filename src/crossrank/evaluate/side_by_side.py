@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crossrank.collection import Collection
 from crossrank.errors import UsageError
 from crossrank.evaluate.candidates import Candidates
-from crossrank.evaluate.collection import Collection
 from crossrank.evaluate.compare import Comparison, compare, holm
 from crossrank.evaluate.measure import Measure, parse_measures, per_query
 from crossrank.evaluate.precision import kendall_tau

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import check_query
-from crossrank.documents import as_documents
+from crossrank.documents.texts import as_documents
 from crossrank.errors import ArgumentTypeError, NotFiniteError, UsageError
 from crossrank.explain.shares import shares
 from crossrank.explain.units import Ranges, grouped, sentences, words

@@ -15,7 +15,6 @@ from crossrank.export.folder import copy_settings, staged, unwritable
 
 MODULES = "[0-9]*_*"  # folders of sentence-transformers' modules
 FORMAT = {"format": "pt"}  # transformers asks for it
-FULL = {"os error 28": 28, "os error 27": 27, "os error 122": 122}  # as safetensors says ENOSPC, EFBIG, EDQUOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def convert(folder: Path, out: Path, *, template: str | None = None, force: bool
             try:
                 save_file(weights, target, FORMAT)
             except SafetensorError as exc:
-                raise _unwritten(out, exc) from exc
+                raise unwritable(out, exc) from exc
             _check_equal(weights, load_file(target))
             tensors, size = tensors + len(weights), size + target.stat().st_size
         profile = read_profile(stage, str(folder), template=template)
@@ -107,8 +106,3 @@ def _same(one: Any, other: Any) -> bool:
 
     same = one.dtype == other.dtype and one.shape == other.shape
     return bool(same and torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8)))
-
-
-def _unwritten(out: Path, exc: Exception) -> Exception:
-    code = next((code for said, code in FULL.items() if said in str(exc)), None)
-    return unwritable(out, OSError(code, str(exc)) if code else OSError(str(exc)))

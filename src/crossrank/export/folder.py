@@ -1,6 +1,5 @@
 """A model's folder that appears whole or not at all. It knows paths, disks and names of files; not what is in them."""
 
-import errno
 import os
 import secrets
 import shutil
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crossrank import writing
 from crossrank.checkpoint.profile import ModelProfile
 from crossrank.checkpoint.tokenizer import load_tokenizer
 from crossrank.errors import CheckpointError, CrossrankError, UsageError
@@ -30,7 +30,6 @@ SETTINGS = (  # what makes weights a model; never code
     "LICENSE*",
     "NOTICE*",
 )
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROOM = 1.05  # of the weights, for what comes with them
 
 
@@ -76,12 +75,10 @@ def copy_settings(folder: Path, stage: Path, profile: ModelProfile | None = None
         (stage / "tokenizer.json").write_text(text, encoding="utf-8")
 
 
-def unwritable(out: Path, exc: OSError) -> CrossrankError:
-    """What to raise: the world's failure if the disk refuses, the caller's mistake if the place was wrong."""
-    reason = exc.strerror or str(exc)
-    if exc.errno in FULL:
-        return CrossrankError(f"{out} could not be written: {reason}. Nothing was left there; make room and try again.")
-    return UsageError(f"{out} cannot be written: {exc.filename or out}: {reason}. Give a folder of yours.")
+def unwritable(out: Path, exc: Exception) -> CrossrankError:
+    """What to raise where a model cannot be written."""
+    left = "Nothing was left there; make room and try again."
+    return writing.unwritable(out, exc, left=left, remedy="Give a folder of yours.")
 
 
 def _check_free(out: Path, *, needs: int, force: bool) -> None:

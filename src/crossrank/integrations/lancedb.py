@@ -6,8 +6,8 @@ from typing import Any
 from crossrank.compat.arguments import Ignored
 from crossrank.errors import ArgumentTypeError, ColumnError, UsageError
 from crossrank.integrations.asking import Asking, Place, missing
+from crossrank.integrations.lancedb_queries import text_of
 from crossrank.integrations.meaningless import LANCEDB
-from crossrank.integrations.wording import text_of
 
 try:
     import pyarrow as pa

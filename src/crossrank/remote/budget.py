@@ -3,11 +3,10 @@
 It knows billionths of a dollar; not what is called or what a price is.
 """
 
-import os
 import threading
-import weakref
 
 from crossrank.errors import UsageError
+from crossrank.forks import in_children
 from crossrank.remote.costs import NANO
 from crossrank.remote.failures import BudgetError
 
@@ -28,7 +27,7 @@ class Budget:
         self.usd_max = usd_max
         self._lock = threading.Lock()
         self._spent = self._reserved = 0
-        _BUDGETS.add(self)
+        in_children(self, Budget._forked)
 
     @property
     def spent_usd(self) -> float:
@@ -65,15 +64,6 @@ class Budget:
         """What is spent, of how much."""
         return f"Budget({self.usd_max:g}, spent {self.spent_usd:.4f})"
 
-
-_BUDGETS: "weakref.WeakSet[Budget]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    """A child has a free lock, and nothing under way: whatever the parent's threads were at, is the parent's."""
-    for budget in _BUDGETS:
-        budget._lock, budget._reserved = threading.Lock(), 0  # noqa: SLF001 - this module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    def _forked(self) -> None:
+        """Start a child with a free lock and nothing under way: what the parent's threads were at is the parent's."""
+        self._lock, self._reserved = threading.Lock(), 0

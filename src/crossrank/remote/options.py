@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import index as as_index
 from typing import Any, TypeVar
 
-from crossrank.arguments import Wanted, check_number
+from crossrank.arguments import Wanted, check_number, check_unicode
 from crossrank.engine.cache import Guarded, open_cache
 from crossrank.errors import ArgumentTypeError, UsageError
 from crossrank.rankers import Fallback, check_ranker
@@ -65,8 +65,10 @@ def check_instruction(instruction: Any) -> str | None:
     """An instruction that says something, or None."""
     if instruction is not None and not isinstance(instruction, str):
         raise ArgumentTypeError(f"instruction must be a str, not {type(instruction).__name__}")
-    if instruction is not None and not instruction.strip():
-        raise UsageError("instruction is empty; leave it out")
+    if instruction is not None:
+        if not instruction.strip():
+            raise UsageError("instruction is empty; leave it out")
+        check_unicode(instruction, "instruction")
     return instruction
 
 

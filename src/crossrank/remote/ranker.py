@@ -6,17 +6,19 @@ It knows documents and rankings; not JSON, statuses or how a vendor is reached.
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from inspect import signature
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import ThresholdOn, Wanted, check_priority, check_query, deadline_of
 from crossrank.awaiting import in_thread
-from crossrank.documents import as_documents, check_fields
+from crossrank.composition.stage import Keeps
+from crossrank.documents.texts import as_documents, check_fields
 from crossrank.engine.cache import ScoreCache
 from crossrank.errors import ClosedError, UsageError
 from crossrank.explain import Explanation, Unit, explain
+from crossrank.lifetime import AsyncCloses
 from crossrank.observe.watch import Watch
 from crossrank.progress import ranking_bar
 from crossrank.rankers import FAILURES, Fallback, aask, ask, instead
@@ -25,20 +27,19 @@ from crossrank.remote.costs import NANO, Price
 from crossrank.remote.limits import Limits
 from crossrank.remote.loop import CLOSED, all_or_error
 from crossrank.remote.options import RemoteOptions, check_instruction, check_wanted
-from crossrank.remote.questions import Question, by_query, scores_of
+from crossrank.remote.question import Question, by_query, scores_of
 from crossrank.remote.retry import Retry
 from crossrank.remote.scorer import Asked, Outcome, RemoteScorer
 from crossrank.remote.spec import RemoteFacts, Target, target_of
 from crossrank.remote.streams import Work, in_order, in_order_async, works
 from crossrank.remote.worker import Worker
-from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 
 TIMEOUT_S = 60.0
 CONCURRENCY = 16
 
 
-class RemoteReranker(Keeps):
+class RemoteReranker(Keeps, AsyncCloses):
     """A reranker behind an API. Share one between threads and event loops; it can be used after a fork.
 
     Args:
@@ -238,22 +239,6 @@ class RemoteReranker(Keeps):
     async def aclose(self) -> None:
         """As `close`, awaitable."""
         await in_thread(self.close)
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Self, for `async with`."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close."""
-        await self.aclose()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its options, without the key: the copy takes it from the environment."""

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from typing import Any
 
-from crossrank.arguments import check_iterable, check_query, zip_strict
+from crossrank.arguments import each_query
 from crossrank.awaiting import settled
 from crossrank.errors import CrossrankError
 from crossrank.remote.loop import waited
@@ -24,15 +24,7 @@ def works(
     rank: Callable[[str, Sequence[Document]], Work],
 ) -> Iterator[Work]:
     """The work of ranking, one a query, not begun."""
-    check_iterable("queries", queries, "strings")
-    check_iterable("documents_per_query", documents_per_query, "lists of documents, one a query")
-
-    def each() -> Iterator[Work]:
-        for number, (query, documents) in enumerate(zip_strict(queries, documents_per_query)):
-            check_query(query, f"queries[{number}]")
-            yield rank(query, documents)
-
-    return each()
+    return (rank(query, documents) for query, documents in each_query(queries, documents_per_query))
 
 
 class _UnderWay:

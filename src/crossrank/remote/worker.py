@@ -3,13 +3,12 @@
 It knows locks and forks; not what is scored.
 """
 
-import os
 import threading
-import weakref
 from collections.abc import Callable
 
 from crossrank.awaiting import in_thread
 from crossrank.errors import ClosedError
+from crossrank.forks import in_children
 from crossrank.remote.loop import CLOSED, Loop
 from crossrank.remote.scorer import RemoteScorer
 
@@ -22,7 +21,7 @@ class Worker:
         self._lock = threading.Lock()
         self._held: tuple[Loop, RemoteScorer] | None = None
         self.closed = False
-        _WORKERS.add(self)
+        in_children(self, Worker._forked)
 
     def opened(self) -> tuple[Loop, RemoteScorer]:
         """The loop and the scorer."""
@@ -56,14 +55,4 @@ class Worker:
             self._held = None
 
 
-_WORKERS: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 _PARENTS: list[tuple[Loop, RemoteScorer]] = []  # never collected: closing them would end the parent's connections
-
-
-def _after_fork() -> None:
-    for worker in _WORKERS:
-        worker._forked()  # noqa: SLF001 - this module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

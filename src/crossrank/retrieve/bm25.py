@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from crossrank.documents import text_of
+from crossrank.documents.texts import text_of
 from crossrank.errors import IndexFolderError
 from crossrank.retrieve.build import PASSAGES, STARTS, Progress, build, manifest_of
 from crossrank.retrieve.contract import Found, Passage

@@ -25,11 +25,12 @@ from crossrank.errors import IndexFolderError, UsageError
 from crossrank.retrieve.contract import Passage
 from crossrank.retrieve.segments import PORTION, digest_of, lines_of, read_segment, write_segment
 from crossrank.retrieve.words import K1, B, bm25s
+from crossrank.writing import is_partial, whole_folder, write_whole
 
 FORMAT = 1  # of the folder; raised when an older one cannot be read any more
 MANIFEST, SEGMENTS, PASSAGES, STARTS = "manifest.json", "segments", "passages.jsonl", "starts.npy"
 LOCK = "lock"
-GENERATION = re.compile(r"[0-9a-f]{32}(\.part)?")
+GENERATION = re.compile(r"[0-9a-f]{32}")
 Progress = Callable[[int], None]  # told how many passages more are ready
 
 
@@ -77,9 +78,11 @@ def _build(folder: Path, passages: Iterable[Passage], stamp: Mapping[str, Any], 
             raise UsageError("The corpus has no passages; there is nothing to search in.")
         generation = blake2b("".join(d for d, _ in digests).encode(), digest_size=16).hexdigest()
         if not (folder / generation).is_dir():
-            _assemble(folder, generation, digests)
+            with whole_folder(folder / generation) as part:
+                _assemble(part, folder, digests)
         total = sum(len(portion) for _, portion in digests)
-        _write(folder / MANIFEST, {"format": FORMAT, "generation": generation, "passages": total, "stamp": dict(stamp)})
+        manifest = {"format": FORMAT, "generation": generation, "passages": total, "stamp": dict(stamp)}
+        write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
         _tidy(folder, generation, {digest for digest, _ in digests})
 
 
@@ -103,12 +106,9 @@ def manifest_of(folder: Path) -> dict[str, Any] | None:
     return manifest if ours and (generation / STARTS).is_file() else None
 
 
-def _assemble(folder: Path, generation: str, portions: Sequence[tuple[str, list[Passage]]]) -> None:
+def _assemble(part: Path, folder: Path, portions: Sequence[tuple[str, list[Passage]]]) -> None:
     vocabulary: dict[str, int] = {}
     ids: list[list[int]] = []
-    part = folder / f"{generation}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     starts = [0]
     with (part / PASSAGES).open("wb") as content:
         for digest, portion in portions:
@@ -125,7 +125,6 @@ def _assemble(folder: Path, generation: str, portions: Sequence[tuple[str, list[
     index.index((ids, vocabulary), show_progress=False)
     index.save(str(part))
     np.save(part / STARTS, np.cumsum(starts).astype(np.int64))
-    part.rename(folder / generation)
 
 
 def _segment(folder: Path, digest: str) -> Path:
@@ -136,19 +135,13 @@ def _lost(folder: Path) -> Any:
     raise IndexFolderError(f"{folder} was changed while it was built. Run it again.")
 
 
-def _write(file: Path, content: Mapping[str, Any]) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(file)
-
-
 def _tidy(folder: Path, generation: str, segments: set[str]) -> None:
-    """What no build needs any more; whoever has an old generation open keeps it."""
+    """What no build needs any more, halves of killed ones too; whoever has an old generation open keeps it."""
     for file in (folder / SEGMENTS).iterdir():
         if file.name.removesuffix(".npz") not in segments:
             file.unlink(missing_ok=True)
     for other in folder.iterdir():
-        if other.is_dir() and GENERATION.fullmatch(other.name) and other.name != generation:
+        if other.is_dir() and other.name != generation and (GENERATION.fullmatch(other.name) or is_partial(other)):
             shutil.rmtree(other, ignore_errors=True)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from crossrank.documents import text_of
+from crossrank.documents.texts import text_of
 from crossrank.types import Document
 
 

@@ -10,13 +10,13 @@ from itertools import count
 from typing import Any, overload
 
 from crossrank.arguments import check_number, check_query
-from crossrank.cascade import Cascade
+from crossrank.composition.cascade import Cascade
+from crossrank.composition.stage import Stage
 from crossrank.errors import ArgumentTypeError, UsageError
 from crossrank.rankers import Call, aask, ask
 from crossrank.retrieve.asked import aretrieved, retrieved
 from crossrank.retrieve.blend import blended
 from crossrank.retrieve.contract import Found, Retriever
-from crossrank.stage import Stage
 from crossrank.types import Document, Hit, Ranker, Ranking
 
 CANDIDATES = 100

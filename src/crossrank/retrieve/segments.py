@@ -4,7 +4,6 @@ Each is named by what is in it and appears whole or not at all. It knows files a
 """
 
 import json
-import os
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from crossrank.retrieve.contract import Passage
 from crossrank.retrieve.words import WORD, words_of
+from crossrank.writing import whole_file
 
 PORTION = 2_000  # passages of a segment
 Segment = tuple[list[str], NDArray[np.int32], NDArray[np.int64]]  # its vocabulary; word ids; where passages begin
@@ -42,11 +42,9 @@ def write_segment(file: Path, texts: list[str]) -> None:
     vocabulary: dict[str, int] = {}
     ids = [vocabulary.setdefault(word, len(vocabulary)) for passage in words for word in passage]
     starts = np.cumsum([0, *map(len, words)])
-    part = file.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as content:
+    with whole_file(file) as part, part.open("wb") as content:
         spelled = np.frombuffer("\n".join(vocabulary).encode(), np.uint8)
         np.savez(content, spelled=spelled, ids=np.array(ids, np.int32), starts=starts.astype(np.int64))
-    part.replace(file)
 
 
 def read_segment(file: Path) -> Segment | None:

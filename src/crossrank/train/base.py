@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from crossrank.checkpoint.source import locate
+from crossrank.engine.fingerprint import file_digest
 from crossrank.errors import MissingExtra, ModelNotFoundError
-from crossrank.train.store import file_fingerprint
 
 PACKAGE = "package:"
 
@@ -38,8 +38,8 @@ def model_folder(spec: str) -> Path:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """16 hexadecimal digits of the weights in a folder."""
+    """Hexadecimal digits of the weights in a folder, 16 a file."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ModelNotFoundError(f"{folder} has no model.safetensors.")
-    return "-".join(file_fingerprint(file) for file in weights)
+    return "-".join(file_digest(file).hex()[:16] for file in weights)

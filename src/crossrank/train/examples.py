@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrank.collection.digest import digest_of
 from crossrank.train.config import TrainConfig
 from crossrank.train.events import Emit, Preparing
 from crossrank.train.lexical import Lexical
@@ -19,7 +20,7 @@ from crossrank.train.negatives import RANKED_KEPT, Lists, choose, false_negative
 from crossrank.train.options import GIVEN, NegativesConfig, PartConfig
 from crossrank.train.plan import Plan
 from crossrank.train.sources import Source
-from crossrank.train.store import Arrays, Store, texts_fingerprint
+from crossrank.train.store import Arrays, Store
 from crossrank.train.teachers import LexicalPart, Part, teach
 from crossrank.types import Ranker
 
@@ -116,9 +117,9 @@ def make_examples(
         turns = list(zip(plan.query[rows].tolist(), plan.turn[rows].tolist(), strict=True))
         work = _Work(config, source, turns, parts, miner, emit)
         key = {
-            "documents": texts_fingerprint(source.documents),
-            "queries": texts_fingerprint([repr(source.judged[query]) for query, _ in turns]),
-            "turns": texts_fingerprint([str(turn) for turn in turns]),
+            "documents": digest_of(source.documents),
+            "queries": digest_of(repr(source.judged[query]) for query, _ in turns),
+            "turns": digest_of(map(str, turns)),
             "negatives": dataclasses.asdict(config.negatives),
             "teachers": [
                 (t.name, [(dataclasses.asdict(part), part_keys.get(part)) for part in t.parts]) for t in config.teachers

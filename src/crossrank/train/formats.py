@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from crossrank.collection import read_qrels
+from crossrank.collection.beir import split_file
+from crossrank.collection.lines import existing
 from crossrank.errors import InputFileError
-from crossrank.evaluate.collection import read_qrels
-from crossrank.evaluate.files import existing
 from crossrank.train.augment import shortened
 from crossrank.train.clicks import read_clicks
 from crossrank.train.jsonl import read_objects, text_of, texts_of
@@ -108,10 +109,7 @@ def _read_pairs(file: Path, pool: _Pool, config: SourceConfig) -> Iterator[Judge
 
 
 def _read_beir(config: SourceConfig, folder: Path, rng: np.random.Generator) -> tuple[list[str], list[Judged]]:
-    qrels_file = folder / "qrels" / f"{config.split}.tsv"
-    if not qrels_file.is_file():
-        there = ", ".join(sorted(file.stem for file in (folder / "qrels").glob("*.tsv"))) or "none"
-        raise InputFileError(f"{folder} has no qrels/{config.split}.tsv; splits there: {there}.")
+    qrels_file = split_file(folder, config.split)
     qrels = read_qrels(qrels_file)
     queries = {
         str(entry.get("_id")): text_of(entry, "text", where)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from crossrank.collection.lines import numbered_lines
 from crossrank.errors import InputFileError
-from crossrank.evaluate.files import numbered_lines
 
 
 def read_objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crossrank.train.store import whole_file
+from crossrank.train.store import resumable
+from crossrank.writing import write_whole
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
@@ -29,5 +30,5 @@ def append_log(file: Path, line: dict[str, Any]) -> None:
 def prune_log(file: Path, step: int) -> None:
     """Keep the lines up to a step."""
     kept = [line for line in read_log(file) if line.get("step", 0) <= step]
-    with whole_file(file) as partial:
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    with resumable(file):
+        write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))

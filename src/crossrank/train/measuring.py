@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossrank.collection import Collection, read_collection, read_run
 from crossrank.evaluate.candidates import FirstStage, from_bm25, from_pool, from_run
-from crossrank.evaluate.collection import Collection, read_collection, read_run
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.train.config import TrainConfig
 from crossrank.train.options import EvaluateConfig

@@ -19,7 +19,8 @@ from typing import Any
 from crossrank.errors import InputFileError, UsageError
 from crossrank.train.config import TrainConfig
 from crossrank.train.log import prune_log
-from crossrank.train.store import whole_file
+from crossrank.train.store import resumable
+from crossrank.writing import write_whole
 
 RECORD, LOG = "run.json", "log.jsonl"
 PACKAGES = ("crossrank", "torch", "transformers", "sentence-transformers", "accelerate", "datasets", "bm25s", "numpy")
@@ -57,8 +58,8 @@ def write_record(config: TrainConfig, more: dict[str, Any]) -> None:
     """Write or add to run.json."""
     record = config.output / RECORD
     known = _read(record) if record.is_file() else {"started": _now(), "config": _asked(config), "versions": versions()}
-    with whole_file(record) as partial:
-        partial.write_text(json.dumps({**known, **more}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with resumable(record):
+        write_whole(record, json.dumps({**known, **more}, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(config: TrainConfig) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crossrank.collection.lines import existing
 from crossrank.errors import InputFileError, UsageError
-from crossrank.evaluate.files import existing
 from crossrank.train.augment import cloze, drop_words, keywords, shortened, without
 from crossrank.train.formats import Judged, read_format
 from crossrank.train.jsonl import read_objects

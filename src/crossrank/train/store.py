@@ -5,9 +5,6 @@ Knows arrays and folders; not what they mean.
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.errors import CrossrankError
+from crossrank.writing import refused, whole_file
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -24,20 +22,6 @@ Arrays = dict[str, NDArray[Any]]
 def fingerprint(value: Any) -> str:
     """16 hexadecimal digits of whatever JSON can hold."""
     return hashlib.blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
-
-
-def texts_fingerprint(texts: list[str]) -> str:
-    """16 hexadecimal digits of texts in their order."""
-    digest = hashlib.blake2b(digest_size=8)
-    for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
-
-
-def file_fingerprint(file: Path) -> str:
-    """16 hexadecimal digits of a file's content."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
 class Store:
@@ -62,61 +46,26 @@ class Store:
 
     def write(self, file: Path, arrays: Arrays) -> None:
         """Write an .npz whole or not at all."""
-        with whole_file(file) as partial, partial.open("wb") as opened:
+        with resumable(file), whole_file(file) as partial, partial.open("wb") as opened:
             np.savez(opened, **arrays)  # type: ignore[arg-type] # numpy's stub takes the names for its own options
 
 
 @contextmanager
-def whole_file(file: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `file` if the body ends well and vanishes if it does not."""
-    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    with _translated(file):
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            yield partial
-            os.replace(partial, file)  # noqa: PTH105 - Path.replace is the same, os.replace says atomic
-        finally:
-            partial.unlink(missing_ok=True)
+def resumable(place: Path) -> Iterator[None]:
+    """Writing into the folder of `place`, which is made; what cannot be written is told as what a run goes on after.
 
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """As `whole_file`, for a folder; an old one of that name is replaced."""
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    with _translated(folder):
-        try:
-            partial.mkdir(parents=True)
-            yield partial
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(partial, folder)  # noqa: PTH105
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def _translated(place: Path) -> Iterator[None]:
+    Raises:
+        CrossrankError: it cannot be written.
+    """
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         yield
     except CrossrankError:
         raise
     except Exception as exc:
-        if not isinstance(exc, OSError) and not _is_about_writing(exc):
+        if not isinstance(exc, OSError) and not refused(exc):
             raise
         raise CrossrankError(
             f"{place} could not be written ({getattr(exc, 'strerror', None) or exc}). Nothing half-written is left of "
             "it. Free space or choose another folder, then go on with --resume."
         ) from exc
-
-
-def _is_about_writing(exc: Exception) -> bool:
-    """Whether torch's or safetensors' own error for a file it could not write."""
-    words = (
-        "No space left",
-        "StorageFull",
-        "FileTooLarge",
-        "File too large",
-        "PytorchStreamWriter",
-        "inline_container",
-    )
-    return any(word in str(exc) for word in words)

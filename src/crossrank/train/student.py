@@ -11,7 +11,8 @@ from crossrank.errors import CheckpointError, NotFiniteError, UnsupportedModelEr
 from crossrank.train.config import TrainConfig
 from crossrank.train.device import Device
 from crossrank.train.options import ModelConfig
-from crossrank.train.store import whole_folder
+from crossrank.train.store import resumable
+from crossrank.writing import whole_folder
 
 ACTIVATION = "torch.nn.modules.activation.Sigmoid"
 OF_TRAINING = (  # keys that transformers adds to tokenizer_config.json for the state it happens to be in
@@ -89,7 +90,7 @@ def write_model(student: Any, weights: dict[str, Any], config: ModelConfig, card
 
     dtype = torch.float16 if config.precision == "fp16" else torch.float32
     inner = student.model
-    with whole_folder(folder) as partial:
+    with resumable(folder), whole_folder(folder) as partial:
         student.tokenizer.save_pretrained(partial)
         inner.config.save_pretrained(partial)
         tensors = {name: _cast(tensor, dtype, name) for name, tensor in weights.items()}

@@ -27,7 +27,8 @@ from crossrank.train.examples import Examples, teacher_names
 from crossrank.train.log import append_log
 from crossrank.train.losses import ListLoss
 from crossrank.train.record import LOG
-from crossrank.train.store import whole_folder
+from crossrank.train.store import resumable
+from crossrank.writing import whole_folder
 
 
 class ListTrainer(CrossEncoderTrainer):  # type: ignore[misc] # not typed
@@ -89,14 +90,15 @@ class ListTrainer(CrossEncoderTrainer):  # type: ignore[misc] # not typed
         if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
             raise self._diverged("a weight is no number")
         name = f"checkpoint-{self.state.global_step}"
-        with whole_folder(self._checkpoints / name) as partial:
+        whole = self._checkpoints / name
+        with resumable(whole), whole_folder(whole) as partial:
             self._partial = partial / "made"
             super()._save_checkpoint(model, trial)
             for file in (self._partial / name).iterdir():
                 file.rename(partial / file.name)
             shutil.rmtree(self._partial)
-        self._forget(self._checkpoints / name)
-        self._emit(Saved(self.state.global_step, str(self._checkpoints / name)))
+        self._forget(whole)
+        self._emit(Saved(self.state.global_step, str(whole)))
 
     def _forget(self, last: Path) -> None:
         train, whole = self._config.train, checkpoints(self._checkpoints)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from crossrank.engine.cache.contract import Found, ScoreCache
-from crossrank.engine.cache.forks import quiet_at_forks
 from crossrank.engine.cache.memory import MemoryCache
 from crossrank.engine.pair import Scored
+from crossrank.forks import quiet_at_forks
 from crossrank.observe import CacheAsked, emit, listening
 
 log = logging.getLogger("crossrank")

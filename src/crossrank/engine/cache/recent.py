@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
-from crossrank.engine.cache.forks import quiet_at_forks
+from crossrank.forks import quiet_at_forks
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -14,10 +14,10 @@ from os import PathLike
 from pathlib import Path
 
 from crossrank.engine.cache.contract import Found
-from crossrank.engine.cache.forks import quiet_at_forks
 from crossrank.engine.cache.record import VERSION, pack, unpack
 from crossrank.engine.pair import Scored
 from crossrank.errors import UsageError
+from crossrank.forks import quiet_at_forks
 
 BYTES_MAX = 2**30
 ENTRY_BYTES = 192  # of the file, with the index; measured in tests/test_cache_sqlite.py

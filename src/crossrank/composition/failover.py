@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crossrank.composed import Composed, Steps
+from crossrank.composition.composed import Composed, Steps
 from crossrank.errors import DeadlineError, UsageError
 from crossrank.rankers import FAILURES, Call, Fallback, check_ranker, instead
 

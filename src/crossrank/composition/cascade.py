@@ -8,13 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from crossrank.composed import Composed, Steps
+from crossrank.composition.composed import Composed, Steps
+from crossrank.composition.stage import Stage
 from crossrank.errors import DeadlineError, UsageError
 from crossrank.rankers import Call
-from crossrank.stage import Stage
 from crossrank.types import Hit, Ranking
-
-__all__ = ["Cascade", "Stage"]
 
 
 class Cascade(Composed):

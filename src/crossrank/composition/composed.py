@@ -4,17 +4,17 @@ It knows the protocol of rankers; not which ones they are.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Self
 
 from crossrank.arguments import ThresholdOn
+from crossrank.composition.stage import Keeps
+from crossrank.lifetime import Closes
 from crossrank.rankers import Call, Fallback, aask, ask
-from crossrank.stage import Keeps
 from crossrank.types import Document, Ranking
 
 Steps = Generator[tuple[Fallback, Call], Ranking, Ranking]  # rankers to ask in turn; told what they say or raise
 
 
-class Composed(Keeps):
+class Composed(Keeps, Closes):
     """Ranks by its steps. `rankers` are those that it may ask."""
 
     rankers: Sequence[Fallback]
@@ -69,14 +69,6 @@ class Composed(Keeps):
             close: Callable[[], None] | None = getattr(ranker, "close", None)
             if close is not None:
                 close()
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
 
 
 def _follow(steps: Steps) -> Ranking:

@@ -1,4 +1,4 @@
-"""Text files of a collection, plain or gzipped, read line by line. It knows files; not what their lines mean."""
+"""Text files, plain or gzipped, read line by line. It knows files; not what their lines mean."""
 
 import codecs
 import csv

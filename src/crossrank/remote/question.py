@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrank.arguments import Wanted, check_iterable, check_pair
-from crossrank.documents import TextDocument, text_of
+from crossrank.documents.texts import TextDocument, text_of
 from crossrank.rankers import Call
 from crossrank.remote.scorer import Asked, Outcome
 from crossrank.types import Document, Hit, Ranking

@@ -6,24 +6,21 @@ survives into a fork. It knows pairs, outcomes and time; not documents, rankings
 """
 
 import math
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 
 from crossrank.awaiting import settled
 from crossrank.engine.encode import Known, together
 from crossrank.engine.pair import Pair, Scored
-from crossrank.engine.scorer import PORTION_CHARACTERS, Begun, Outcome, Scorer
+from crossrank.engine.scorer import Begun, Outcome, Scorer
 from crossrank.errors import OverloadError, UsageError
+from crossrank.forks import in_children
 from crossrank.observe import BatchRan, emit, listening
-from crossrank.work import MicroBatch, Share, Work
+from crossrank.schedule.turn import CHARACTERS_MIN, SERVING_S, next_turn
+from crossrank.schedule.work import MicroBatch, Work
 
-SERVING_S = 0.1  # what a micro-batch should take while several wait: so long each waits for their next turn, or less
-ALONE_S = 0.3  # the same while only one does: larger ones are a little faster, and somebody new waits so long at most
-CHARACTERS_MIN = 16_000  # of a micro-batch, about 4k tokens; also while the engine's speed is not known yet
 PRIORITY_S = 10.0  # seconds of waiting that one step of priority is worth: nobody starves
 WAITING_MAX = 65_536  # pairs, of all callers together
 RETRY_AFTER_MIN_S = 0.1
@@ -51,7 +48,7 @@ class Scheduler:
         self._clock = clock
         self._characters_a_second: float | None = None
         self._start_anew()
-        _SCHEDULERS.add(self)
+        in_children(self, Scheduler._start_anew)
 
     @property
     def recalls_at_once(self) -> bool:
@@ -197,7 +194,7 @@ class Scheduler:
             work.end(error)
 
     def _take(self) -> MicroBatch | None:
-        """The next micro-batch: from the works that waited longest, as much as fits."""
+        """The next micro-batch, if anything waits."""
         now = self._clock()
         for work in self._waiting:
             if work.unwanted(now) and not work.under_way:
@@ -205,28 +202,14 @@ class Scheduler:
         self._waiting = [work for work in self._waiting if not work.unwanted(now)]
         if not self._waiting:
             return None
-        self._waiting.sort(key=lambda work: work.urgency)
-        nearest = min((work.deadline for work in self._waiting if work.deadline is not None), default=math.inf)
-        batch = MicroBatch(hurried=nearest < now + 2 * SERVING_S)
+        turn = next_turn(self._waiting, now, self._characters_a_second_each)
+        batch = MicroBatch(turn.shares, hurried=turn.hurried)
         self._held.append(batch)
-        seconds = SERVING_S if len(self._waiting) > 1 else ALONE_S
-        room = CHARACTERS_MIN if batch.hurried else self._characters_in(seconds)
-        held: set[Pair] = set()
-        for work in self._waiting:
-            stop = work.taken
-            for pair in work.pairs[stop:]:
-                size = 0 if pair in held else len(pair.query) + len(pair.document)
-                if held and size > room:
-                    break
-                held.add(pair)
-                room -= size
-                stop += 1
-            if stop == work.taken:
-                break
+        for share in batch.shares:
+            work = share.work
             if work.taken == 0:
                 work.outcome.timings["queue"] = max(0.0, now - work.came)
-            batch.shares.append(Share(work, work.taken, stop))
-            work.taken, work.urgency = stop, now - work.ahead_s
+            work.taken, work.urgency = share.stop, now - work.ahead_s
             work.under_way += 1
         self._waiting = [work for work in self._waiting if work.taken < len(work.pairs)]
         return batch
@@ -307,7 +290,7 @@ class Scheduler:
         self._held = []
 
     def _learn_speed(self, begun: Begun, seconds: float) -> None:
-        size = sum(len(pair.query) + len(pair.document) for pair in begun.pairs)
+        size = sum(pair.characters for pair in begun.pairs)
         if size and seconds > 0:
             speed, before = size / seconds, self._characters_a_second
             self._characters_a_second = speed if before is None else 0.7 * before + 0.3 * speed
@@ -325,15 +308,15 @@ class Scheduler:
                 )
             )
 
-    def _characters_in(self, seconds: float) -> int:
-        """As much as takes one replica about so long, as far as the engine's speed is known: that of all together."""
+    @property
+    def _characters_a_second_each(self) -> float:
+        """What one replica reads, as far as that is known: of what all read together."""
         replicas = (1 + max(1, self.scorer.backend.limits.ahead)) / 2  # each has two micro-batches
-        size = int((self._characters_a_second or 0.0) * seconds / replicas)
-        return min(max(size, CHARACTERS_MIN), PORTION_CHARACTERS)
+        return (self._characters_a_second or 0.0) / replicas
 
     def _seconds_for(self, works: Iterable[Work]) -> float:
         """About how long the engine needs for what is left of these works."""
-        size = sum(len(pair.query) + len(pair.document) for work in works for pair in work.pairs[work.taken :])
+        size = sum(pair.characters for work in works for pair in work.pairs[work.taken :])
         return max(RETRY_AFTER_MIN_S, size / (self._characters_a_second or CHARACTERS_MIN / SERVING_S))
 
     def _start_anew(self) -> None:
@@ -343,15 +326,3 @@ class Scheduler:
         self._held = []
         self._freed = -math.inf
         self._server = None
-
-
-_SCHEDULERS: "weakref.WeakSet[Scheduler]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for scheduler in _SCHEDULERS:
-        scheduler._start_anew()  # noqa: SLF001 - this module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from crossrank.documents.fields import select
+from crossrank.documents.rendering import dump
 from crossrank.errors import ArgumentTypeError, DocumentError
-from crossrank.fields import select
-from crossrank.rendering import dump
 from crossrank.types import Document
 
 TEXT_FIELDS = ("text", "content", "page_content")  # of a mapping, in order of preference
@@ -34,7 +34,7 @@ def as_documents(documents: Sequence[Document], fields: Sequence[str] | None = N
 
     Raises:
         ArgumentTypeError: `documents` is no sequence of documents; an item is None, a number or of no known shape.
-        DocumentError: a mapping lacks a field of `fields` (see `crossrank.fields`), or cannot be rendered.
+        DocumentError: a mapping lacks a field of `fields` (see `crossrank.documents.fields`), or cannot be rendered.
     """
     check_fields(fields)
     return [
