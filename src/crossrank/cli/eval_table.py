@@ -23,7 +23,16 @@ GAP = 2
 NAME_MAX = 32  # characters of a ranker's name; of a longer one, the end is shown
 COLOURS = {1: "green", 0: "", -1: "red"}
 # Columns go, in this order, while the terminal is too narrow.
-EXPENDABLE = (DIFFERENCE_INTERVAL, "tokens a query", "documents a query", INTERVAL, "won/tied/lost", "95 %")
+EXPENDABLE = (
+    DIFFERENCE_INTERVAL,
+    "tokens a query",
+    "documents a query",
+    INTERVAL,
+    "won/tied/lost",
+    "95 %",
+    "ms a document",
+    "p",
+)
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
