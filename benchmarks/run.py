@@ -15,6 +15,7 @@ import cpu_peers
 import exactness
 import footprint
 import integrations
+import language
 import prompt
 import replicas
 import scale
@@ -28,7 +29,7 @@ from crossrank.bench.result import write_result
 from measured import Line, Measured
 
 Measure = Callable[[Path], Measured]
-NEED_DATA = ("speed", "concurrency", "peers", "replicas", "exactness", "sets")
+NEED_DATA = ("speed", "concurrency", "peers", "replicas", "exactness", "language", "sets")
 
 
 def _lines(measure: Callable[[Path], Iterable[Line]]) -> Measure:
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[str, str, Measure]] = {
     "shapes": ("Models by shape", "", lambda _: shapes.measure()),
     "caching": ("Caches", "target", _lines(lambda _: caching.measure())),
     "prompt": ("Prompts", "target", _lines(lambda _: prompt.measure())),
+    "language": ("The language guard", "target", _lines(language.measure)),
     "exactness": ("Exactness", "target", _lines(exactness.measure)),
     "scale": ("A cluster's job", "share of the engine's", lambda _: scale.measure()),
     "sets": ("nDCG@10", "", sets.measure),

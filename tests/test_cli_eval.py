@@ -146,13 +146,40 @@ def test_without_a_run_the_choice_is_told(notes: Path, evaluated: Run) -> None:
     assert "First stage: the judged documents, as most queries" in evaluated("notes")[1]
 
 
+LABELS = "query,document,label\n" + "".join(
+    f"{query},{document},{int(query in document)}\n"
+    for query in ("cats", "dogs")
+    for document in ("cats purr", "dogs bark")
+)
+
+
+def test_a_file_of_labels_is_evaluated_as_it_stands(notes: Path, evaluated: Run) -> None:
+    """The file that crossrank calibrate takes; each query's labelled documents are its candidates."""
+    (notes / "labels.csv").write_text(LABELS)
+    code, out, _ = evaluated("notes/labels.csv", "--measures", "P@1")
+    assert (code, out.splitlines()[0].split(";")[0]) == (0, "labels: 2 judged queries")
+    assert "First stage: the judged documents" in out
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [("0.5", "grades must be whole numbers here"), ("0\ncats,cats purr,2", "is labelled 2, and 1 elsewhere")],
+)
+def test_labels_that_cannot_be_grades(notes: Path, evaluated: Run, label: str, told: str) -> None:
+    (notes / "labels.csv").write_text(f"{LABELS}cats,birds,{label}\n")
+    code, _, err = evaluated("notes/labels.csv")
+    assert code == 2
+    assert told in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "Give a folder DATA, or all of --queries, --corpus and --qrels"),
+        ([], "Give DATA, a folder or a file of labels, or all of --queries, --corpus and --qrels"),
         (["--queries", "notes/queries.jsonl"], "or all of --queries, --corpus and --qrels"),
         (["nothing"], "nothing is no folder"),
-        (["notes/queries.jsonl"], "docs/howto/evaluate.md makes one from a table"),
+        (["notes/queries.jsonl"], "line 1: no query (its fields: '_id', 'text')"),
+        (["notes/qrels/test.tsv", "--run", "notes/runs/search.trec"], "go by ids, of which a file of labels has none"),
         (["notes", "--split", "dev"], "splits there: test. Choose one with --split"),
         (["notes", "--run", "nothing.trec"], "nothing.trec cannot be read"),
         (["notes", "--run", "notes/runs/search.trec", "--bm25"], "exclude each other"),

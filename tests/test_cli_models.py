@@ -92,6 +92,7 @@ def test_a_terminal_that_is_too_narrow_for_a_table(
     rows = [("1", "a-long-name-of-a-model", "0.5", "passes"), ("2", "other", "0.25", "")]
     print_columns(("#", "model", "quality", "gate"), rows, expendable=())
     assert capsys.readouterr().out.splitlines() == [
+        "#  model",
         "1  a-long-name-of-a-model",
         "    quality 0.5, gate",
         "    passes",

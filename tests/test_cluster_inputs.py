@@ -20,6 +20,7 @@ from crossrank.cluster.storage import Folder, listed
 from crossrank.cluster.tables import ENDINGS, Broken, columns_of, rows
 from crossrank.cluster.texts import NoText, Source, Staged
 from crossrank.errors import InputFileError, UsageError
+from crossrank.writing import partial_of
 
 IDS = st.text(min_size=1, max_size=6).filter(lambda key: id_of(key) == key)
 
@@ -270,7 +271,7 @@ def test_a_store_is_made_once_and_removed_when_unused_and_another_is_made(tmp_pa
         write(tmp_path / f"{name}.jsonl", {"id": [name], "text": [name]})
         sources.append(Source("corpus", listed(tmp_path / f"{name}.jsonl", ENDINGS), ("id", "text")))
     scratch = tmp_path / "scratch"
-    (scratch / f"{sources[0].name}.part" / "rubbish").mkdir(parents=True)
+    (partial_of(scratch / sources[0].name) / "rubbish").mkdir(parents=True)
     first = Staged.of(sources[0], scratch)
     made = (scratch / sources[0].name).stat().st_ino
     again = Staged.of(sources[0], scratch)

@@ -21,7 +21,11 @@ def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
         if not any(part in block for part in ELSEWHERE):
             exec(compile(block, "README.md", "exec"), names)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("Guido van Rossum created the Python programming language in 1991.")
+    (shown,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    for line, printed in zip(shown.splitlines(), lines, strict=False):
+        (rank, score, *rest), (its_rank, its_score, *its_rest) = line.split(" "), printed.split(" ")
+        assert (rank, rest) == (its_rank, its_rest)
+        assert float(score) == pytest.approx(float(its_score), abs=0.02)  # precisions differ
     assert names["best"][0]["corpus_id"] == 1
 
 
@@ -38,6 +42,10 @@ def test_console_block_runs() -> None:
         timeout=60,
     )
     assert "Eighteenth Amendment" in done.stdout.splitlines()[0]
+    shown = README[README.index("$ crossrank") :].split("```")[0]
+    for line, printed in zip(re.findall(r"^\d  0.*", shown, re.MULTILINE), done.stdout.splitlines(), strict=True):
+        rank, score, *_ = line.split()
+        assert (rank, float(score)) == (printed[0], pytest.approx(float(printed.split("\t")[1]), abs=0.02))
 
 
 def test_linked_files_exist() -> None:

@@ -95,6 +95,13 @@ def test_keys_of_a_file(key_file: Path) -> None:
         assert (answer.status, answer.json["error"]["code"]) == (403, "forbidden")
 
 
+def test_a_file_of_keys_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    """As editors of Windows save it; the mark is no part of the first key."""
+    (tmp_path / "keys").write_bytes(b"\xef\xbb\xbfplain\r\n")
+    with Serving(api_key_file=str(tmp_path / "keys")) as server:
+        assert server.post("/v1/rerank", CALL, key="plain").status == 200
+
+
 def test_no_key_is_kept_as_it_was_given(key_file: Path) -> None:
     """Hashes and names only."""
     keys = read_keys({"CROSSRANK_API_KEY": "secret-1"}, key_file, documents_per_minute=5)

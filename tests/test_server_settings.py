@@ -25,6 +25,8 @@ def test_the_order_of_what_counts(tmp_path: Path) -> None:
     settings = read_settings({"port": "3"}, environ, file)
     assert (settings.port, settings.host, settings.queue_s) == (3, "localhost", 3.0)
     assert (settings.model, settings.lazy, settings.workers) == (("c", "d"), True, 1)
+    file.write_bytes(b"\xef\xbb\xbfport = 1\r\n")  # as editors of Windows save it
+    assert read_settings({}, {}, file).port == 1
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_the_list_tells_what_is_here(
         (["info", NAME], True, 1, "HF_HUB_OFFLINE"),
         (["rm", "--yes", NAME], False, 2, "is not in the cache"),
         (["rm", "--yes", BUNDLED], False, 2, "cannot be removed"),
-        (["pull"], False, 2, "SPEC"),
+        (["pull"], False, 2, "MODEL"),
     ],
 )
 def test_the_command_line_ends_with_the_right_code(

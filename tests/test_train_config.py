@@ -16,6 +16,15 @@ def test_every_key_has_a_default_but_what_only_the_user_can_know(tmp_path: Path)
     assert config.below_data("s") == tmp_path / "s"
 
 
+def test_a_config_may_have_a_byte_order_mark_and_other_line_ends(tmp_path: Path) -> None:
+    """As editors of Windows save it."""
+    file = tmp_path / "config.toml"
+    file.write_bytes('\ufeff[run]\r\noutput="o"\r\n[model]\r\nbase="b"\r\n[train]\r\nsteps=3\r\n'.encode())
+    with file.open("ab") as more:
+        more.write(b'[[sources]]\r\npath="s"\r\n')
+    assert read_config(file).train.steps == 3
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

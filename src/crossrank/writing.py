@@ -69,7 +69,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     One process at a time may do that. What one leaves that is killed meanwhile is removed by the next.
     """
-    partial = folder.with_name(f".{folder.name}.part")
+    partial = partial_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
@@ -79,6 +79,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def partial_of(folder: Path) -> Path:
+    """The folder that `whole_folder` writes into."""
+    return folder.with_name(f".{folder.name}.part")
 
 
 def is_partial(path: Path) -> bool:

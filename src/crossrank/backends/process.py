@@ -22,6 +22,7 @@ import numpy as np
 from crossrank.backends.contract import Backend, BackendFacts, Batch, Limits, Logits, Pending
 from crossrank.backends.line import Kind, Line, Part
 from crossrank.errors import ReplicaError
+from crossrank.forks import in_children
 
 SILENT_S = 1_800.0  # longer than a batch, or opening any model, takes: a process that says nothing for so long hangs
 END_S = 2.0  # for a process to end by itself once its line is closed; then it is killed
@@ -69,7 +70,7 @@ class ProcessBackend:
         self._asked: deque[Asked] = deque()
         self._asking = False
         self._lost: str | None = None
-        _ALL.add(self)
+        in_children(self, ProcessBackend._leave_to_parent)
         with suppress(OSError):  # it has died already: `opened` finds that out
             self._line.send(Kind.OPEN, pickle.dumps(opening))
 
@@ -145,6 +146,11 @@ class ProcessBackend:
             raise pickle.loads(answer)  # noqa: S301 - our own process  # nosec B301
         return answered, answer
 
+    def _leave_to_parent(self) -> None:
+        """In a forked child, let go of the process: with its lines held here, it would outlive the parent."""
+        self._lost = f"{self.name} belongs to the process that this one was forked from"
+        self._end()
+
     def _end_of(self, failure: Exception) -> str:
         """What became of the process, in words; it is gone afterwards."""
         hangs = isinstance(failure, TimeoutError)
@@ -169,17 +175,3 @@ def _end(process: "subprocess.Popen[bytes]", line: Line, owner: int) -> None:
         process.kill()
         with suppress(subprocess.TimeoutExpired):
             process.wait(END_S)
-
-
-_ALL: "weakref.WeakSet[ProcessBackend]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    """Let go of the parent's processes: a child that held their lines would keep them alive after the parent."""
-    for backend in list(_ALL):
-        backend._lost = f"{backend.name} belongs to the process that this one was forked from"  # noqa: SLF001
-        backend._end()  # noqa: SLF001 - this module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

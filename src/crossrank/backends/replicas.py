@@ -5,7 +5,6 @@ backends; not what a replica runs on, nor how it is opened.
 """
 
 import logging
-import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending
 from crossrank.backends.shares import shares
 from crossrank.errors import ReplicaError
+from crossrank.forks import in_children
 
 log = logging.getLogger("crossrank")
 
@@ -89,7 +89,7 @@ class Replicas:
             replicas=len(backends),
         )
         self._limits = self._of_all([backend.limits for backend in backends])
-        _ALL.add(self)
+        in_children(self, Replicas._start_anew)
 
     @property
     def limits(self) -> Limits:
@@ -256,15 +256,3 @@ def _part(batch: Batch, rows: range) -> Batch:
     offsets = batch.offsets[rows.start : rows.stop + 1]
     first, last = offsets[0], offsets[-1]
     return Batch(batch.ids[first:last], batch.segments[first:last], offsets - first)
-
-
-_ALL: "weakref.WeakSet[Replicas]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for replicas in list(_ALL):
-        replicas._start_anew()  # noqa: SLF001 - this module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -16,9 +16,9 @@ def print_comparison(found: SideBySide, collection: Collection, origin: str, exa
     count = len(found.differences)
     say(f"A  {one}\nB  {other}\n")
     say(f"Over {count:,} quer{'y' if count == 1 else 'ies'} (candidates: {origin}), the mean:")
-    say(f"  Kendall's tau of the two orders       {found.tau:.3f}")
-    say(f"  the same documents in the first {found.top_k:<5} {found.overlap:.1%}")
-    say(f"  the same document first               {found.same_first:.1%}\n")
+    say(f"  {found.tau:6.3f}  Kendall's tau of the two orders")
+    say(f"  {found.overlap:6.1%}  the same in the first {found.top_k}")
+    say(f"  {found.same_first:6.1%}  the same document first\n")
     paid = 5 if any(speed.cost_usd is not None for speed in found.speeds) else 4
     rows = [_speed(name, speed)[:paid] for name, speed in zip("AB", found.speeds, strict=True)]
     print_columns(HEADINGS[:paid], rows, expendable=("documents a query",))

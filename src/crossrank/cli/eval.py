@@ -17,6 +17,7 @@ from crossrank.evaluate.candidates import DEPTH
 from crossrank.evaluate.evaluate import evaluate
 from crossrank.evaluate.export import as_json, write_files
 from crossrank.evaluate.folder import make_folder
+from crossrank.evaluate.labels import collection_of, read_labels
 from crossrank.evaluate.measure import EXAMPLES as MEASURE_EXAMPLES
 from crossrank.evaluate.measure import MEASURES, parse_measures
 from crossrank.evaluate.plot import write_plots
@@ -24,6 +25,7 @@ from crossrank.evaluate.report import as_markdown
 
 EXAMPLES = """\b
 Examples:
+  crossrank eval labels.csv
   crossrank eval scifact
   crossrank eval scifact --model ./mine --model cross-encoder/ms-marco-MiniLM-L6-v2 --out results --plots
   crossrank eval --queries q.jsonl --corpus c.jsonl --qrels qrels.tsv --run bm25.trec --measures nDCG@10,MAP
@@ -108,8 +110,9 @@ def command(
 ) -> None:
     """Measure how well models rerank the candidates of a first stage, for queries with judged documents.
 
-    DATA is a folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv, perhaps runs/*.trec. Without DATA,
-    give --queries, --corpus and --qrels.
+    DATA is a folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv, perhaps runs/*.trec; or a file of
+    labels as crossrank calibrate takes it (.csv, .tsv, .jsonl: query, document, label). Without DATA, give --queries,
+    --corpus and --qrels.
 
     The first stage is that of --run, --pool or --bm25; else DATA's only run, or its BM25 run; else the judged
     documents, if most queries have relevant ones and others; else BM25.
@@ -124,7 +127,12 @@ def command(
     if plots and out is None:
         raise click.UsageError("--plots needs --out DIR, where the pictures go.")
     if folder is None and (queries is None or corpus is None or qrels is None):
-        raise click.UsageError("Give a folder DATA, or all of --queries, --corpus and --qrels.")
+        raise click.UsageError("Give DATA, a folder or a file of labels, or all of --queries, --corpus and --qrels.")
+    labelled = folder is not None and folder.is_file()
+    if labelled and any((queries, corpus, qrels, run_file, baselines)):
+        raise click.UsageError(
+            "--queries, --corpus, --qrels, --run and --baseline-run go by ids, of which a file of labels has none."
+        )
     local = Local(max_length, threads, device, precision, allow_unverified)
     local.check(models)
     spending = Spending.of(models, max_cost, price)
@@ -133,7 +141,10 @@ def command(
     if out is not None:
         make_folder(out)
     with waiting("Reading the collection"):
-        collection = read_collection(folder, split=split, queries=queries, corpus=corpus, qrels=qrels)
+        if labelled and folder is not None:
+            collection, folder = collection_of(read_labels(folder)), None
+        else:
+            collection = read_collection(folder, split=split, queries=queries, corpus=corpus, qrels=qrels)
         stage = Stage(run_file, pool, bm25).open(collection, folder, split, depth)
         runs = further_runs(baselines, split, [stage.name])
     named = labels(models, [stage.name, *runs])

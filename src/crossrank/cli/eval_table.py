@@ -1,10 +1,9 @@
 """An evaluation as a person reads it on a terminal: tables with colours, then what they mean in plain sentences."""
 
-import os
-
 from rich.console import Console
 from rich.text import Text
 
+from crossrank.cli.console import terminal
 from crossrank.cli.facts import WIDTH_IN_PIPES
 from crossrank.cli.printable import printable
 from crossrank.evaluate.report import (
@@ -24,17 +23,21 @@ GAP = 2
 NAME_MAX = 32  # characters of a ranker's name; of a longer one, the end is shown
 COLOURS = {1: "green", 0: "", -1: "red"}
 # Columns go, in this order, while the terminal is too narrow.
-EXPENDABLE = (DIFFERENCE_INTERVAL, "tokens a query", "documents a query", INTERVAL, "won/tied/lost", "95 %")
+EXPENDABLE = (
+    DIFFERENCE_INTERVAL,
+    "tokens a query",
+    "documents a query",
+    INTERVAL,
+    "won/tied/lost",
+    "95 %",
+    "ms a document",
+    "p",
+)
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """A table for each measure, one of times, the sentences, the notes."""
-    console = Console(
-        color_system=None if os.environ.get("NO_COLOR") else "auto",
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    console = terminal()
     if not console.is_terminal:
         console.width = WIDTH_IN_PIPES
     _wrapped(console, title(evaluation), "bold")

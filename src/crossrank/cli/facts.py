@@ -64,6 +64,8 @@ def _fits(columns: list[list[str]]) -> bool:
 def _print_stacked(columns: list[list[str]]) -> None:
     names = 1 + next((place for place, column in enumerate(columns) if not _numbers(column)), 0)
     headings, *rows = zip(*columns, strict=True)
+    if any(headings[:names]):
+        say((" " * GAP).join(headings[:names]))
     for row in rows:
         click.echo((" " * GAP).join(row[:names]).strip())
         rest = [f"{heading} {cell}" for heading, cell in zip(headings[names:], row[names:], strict=True) if cell]

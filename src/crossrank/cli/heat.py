@@ -1,15 +1,14 @@
 """An explanation as a person reads it: the text in colours, or a bar for each part where there are none."""
 
-import os
 import sys
 from collections.abc import Iterator
 
 import click
 from rich.cells import set_cell_size
-from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from crossrank.cli.console import terminal
 from crossrank.cli.printable import printable
 from crossrank.explain import Explanation, Span
 
@@ -25,7 +24,7 @@ PALE, ADDS, TAKES = (
 
 def print_heat(explanation: Explanation, model: str) -> bool:
     """The text in colours, the strongest parts with their shares; False, and nothing, where there are no colours."""
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False, markup=False)
+    console = terminal()
     if console.color_system is None or not sys.stdout.isatty():
         return False
     most = _most(explanation)
@@ -45,7 +44,7 @@ def print_heat(explanation: Explanation, model: str) -> bool:
 
 def print_bars(explanation: Explanation, model: str) -> None:
     """A line a part: its share, a bar, its text; cut to the terminal's width, whole in a pipe."""
-    width = Console().width if sys.stdout.isatty() else None
+    width = terminal().width if sys.stdout.isatty() else None
     most = _most(explanation)
     for span in explanation:
         click.echo(_line(span, most, width).rstrip())

@@ -1,13 +1,12 @@
 """What a search found, for a person, a program or a pipe: each hit with where it came from and how far it moved."""
 
 import json
-import os
 import sys
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from crossrank.cli.console import terminal
 from crossrank.cli.facts import say
 from crossrank.cli.printable import printable
 from crossrank.retrieve import SearchHit, SearchResult
@@ -54,7 +53,7 @@ def print_search_tsv(result: SearchResult) -> None:
 
 def print_search_table(result: SearchResult) -> None:
     """A line or two a hit, as wide as the terminal; where there is none, why, and what to do."""
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False, markup=False)
+    console = terminal()
     if not result.candidates:
         say(
             "Nothing was found: no passage has a word of the query. Use other words, or --embedding-model NAME, "

@@ -1,11 +1,11 @@
 """A ranking as a person reads it on a terminal: a table with bars and colours, as wide as the terminal is."""
 
 import math
-import os
 
 from rich.console import Console
 from rich.text import Text
 
+from crossrank.cli.console import terminal
 from crossrank.cli.printable import printable
 from crossrank.types import Hit, Ranking
 
@@ -19,7 +19,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def print_table(ranking: Ranking, *, hits_max: int) -> None:
     """The table's best `hits_max` hits, and a line that says what was ranked."""
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False, markup=False)
+    console = terminal()
     shown = ranking[:hits_max]
     bars = BAR_WIDTH if console.width >= BARS_FROM else 0
     ranks, scores = len(str(len(shown))), max([5, *(len(_score(hit)) for hit in shown)])

@@ -13,7 +13,6 @@ from crossrank.remote.names import is_remote
 from crossrank.reranker import Reranker
 
 OURS = ("self", "model", "device", "threads", "cache", "fallback", "waiting_max")  # set by what the worker is given
-PINNED = ("backend", "precision")
 
 
 def checked(model: str | None, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ from crossrank.cluster.columns import USUAL, check_columns, id_of
 from crossrank.cluster.storage import SourceFile
 from crossrank.cluster.tables import Broken, columns_of, rows
 from crossrank.errors import CrossrankError, InputFileError
+from crossrank.writing import partial_of, whole_folder
 
 FORMAT = 1  # raised when a store looks otherwise
 RECORD = struct.Struct("<IIB")  # bytes of the id, bytes of the text, and whether it is a text
@@ -157,20 +158,16 @@ def default_scratch() -> Path:
 
 
 def _make(source: Source, folder: Path) -> None:
-    part = folder.with_name(f"{folder.name}.part")  # this process holds the lock: nobody else writes there
-    shutil.rmtree(part, ignore_errors=True)
+    """Write a store; this process holds the lock, so that nobody else does."""
     try:
-        part.mkdir()
-        with (part / RECORDS).open("wb") as records:
-            index = _written(source, records)
-        np.save(part / INDEX, index)
-        _check_unique(Texts(part), source)
-        part.rename(folder)
-    except CrossrankError:
-        shutil.rmtree(part, ignore_errors=True)
+        with whole_folder(folder) as part:
+            with (part / RECORDS).open("wb") as records:
+                index = _written(source, records)
+            np.save(part / INDEX, index)
+            _check_unique(Texts(part), source)
+    except CrossrankError:  # of a file that is read; some are OSErrors too
         raise
     except OSError as exc:
-        shutil.rmtree(part, ignore_errors=True)
         raise CrossrankError(
             f"the texts of {source.files[0].path} could not be put into {folder.parent}: {exc}. "
             "Each node needs room for them; give another folder with scratch= (--scratch)."
@@ -244,7 +241,7 @@ def _remove_unused(scratch: Path, *, keep: str) -> None:
             continue
         with _alone(file) as alone:
             if alone:
-                for folder in (scratch / file.stem, scratch / f"{file.stem}.part"):
+                for folder in (scratch / file.stem, partial_of(scratch / file.stem)):
                     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from crossrank.cluster.manifest import Entry, check_same
 from crossrank.cluster.output import Output
@@ -21,6 +21,7 @@ from crossrank.cluster.storage import Folder, SourceFile
 from crossrank.cluster.tables import rows
 from crossrank.cluster.texts import Source, Staged, default_scratch
 from crossrank.errors import CrossrankError, UsageError
+from crossrank.lifetime import Closes
 from crossrank.reranker import Reranker
 
 LOST_MAX = 5  # workers that a partition may take along before it is taken for the reason
@@ -77,7 +78,7 @@ class Task:
         return replace(self, options={**self.options, **chosen}, identity=found)
 
 
-class Worker:
+class Worker(Closes):
     """Does partitions; nothing is opened before the first."""
 
     def __init__(self, task: Task) -> None:
@@ -99,14 +100,6 @@ class Worker:
         for opened_ in self._open or ():
             opened_.close()
         self._open = None
-
-    def __enter__(self) -> Self:
-        """Self, for `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
 
     def _made(self, partition: Partition) -> Entry:
         ranker, queries, corpus = self._open = self._open or self._opened()

@@ -65,7 +65,7 @@ class LanguageGuard:
     def __init__(self, name: str, languages: frozenset[str], *, opener: Callable[[], Identify] | None = None) -> None:
         self.awake = True
         self._name, self._languages = name, languages
-        self._opener = opener or _detector
+        self._opener = opener or detector
         self._looked, self._doubtful = 0, list[str]()
 
     def look(self, pairs: Sequence[Pair]) -> None:
@@ -125,7 +125,8 @@ def _turn(name: str) -> threading.Lock:
     return threading.Lock()
 
 
-def _detector() -> Identify:
+def detector() -> Identify:
+    """Opens py3langid's own model: most of a second, 100 MB."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

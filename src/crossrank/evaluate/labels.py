@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossrank.collection import Collection
 from crossrank.collection.lines import numbered_lines, separator_of
 from crossrank.documents.texts import text_of
 from crossrank.errors import ArgumentTypeError, DocumentError, InputFileError, UsageError
@@ -97,6 +98,28 @@ def labels_of(name: str, probes: Sequence[Probe], notes: Sequence[str] = ()) -> 
     pairs = [pair for probe in probes for pair in probe.pairs]
     grades = [grade for probe in probes for grade in probe.grades]
     return Labels(name, pairs, np.array(grades, np.float64), tuple(notes))
+
+
+def collection_of(labels: Labels) -> Collection:
+    """The labels as a collection: queries and documents get ids in order, equal texts one; the rest is not judged.
+
+    Raises:
+        UsageError: a grade is no whole number, or a pair has two.
+    """
+    queries, corpus = dict[str, str](), dict[str, str]()
+    qrels: dict[str, dict[str, int]] = {}
+    for (query, document), grade in zip(labels.pairs, labels.grades.tolist(), strict=True):
+        judged = qrels.setdefault(queries.setdefault(query, f"q{len(queries) + 1}"), {})
+        number = corpus.setdefault(document, f"d{len(corpus) + 1}")
+        if grade != int(grade) or judged.setdefault(number, int(grade)) != grade:
+            raise UsageError(
+                f"{labels.name}: {query[:60]!r} with {document[:60]!r} is labelled {grade:g}"
+                + (f", and {judged[number]} elsewhere." if number in judged else "; grades must be whole numbers here.")
+            )
+    if not any(grade > 0 for judged in qrels.values() for grade in judged.values()):
+        raise UsageError(f"{labels.name}: no document is relevant to any query (no label is above 0).")
+    asked, texts = ({number: text for text, number in numbers.items()} for numbers in (queries, corpus))
+    return Collection(Path(labels.name).stem, asked, texts, qrels)
 
 
 def _objects(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

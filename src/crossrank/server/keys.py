@@ -71,7 +71,7 @@ def read_keys(
 
 def _read(file: str | Path) -> Iterator[Key]:
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"the keys in {file} cannot be read: {exc}") from None
     for number, line in enumerate(lines, 1):

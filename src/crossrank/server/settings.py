@@ -228,9 +228,9 @@ def _named(lines: Mapping[str, Any], source: str, known: Mapping[str, "Field[Any
 
 def _parsed(file: str | Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise UsageError(f"the settings in {file} cannot be read: {exc}") from None
+        raise UsageError(f"the settings in {file} cannot be read: {getattr(exc, 'strerror', None) or exc}") from None
 
 
 def _checked(item: "Field[Any]", value: Any, source: str) -> Any:

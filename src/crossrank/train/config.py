@@ -74,7 +74,7 @@ def read_config(file: Path) -> TrainConfig:
         UsageError: a key or a value that cannot be taken, named with what is allowed.
     """
     try:
-        given = tomllib.loads(file.read_text(encoding="utf-8"))
+        given = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as exc:
         raise InputFileError(f"{file} cannot be read: {getattr(exc, 'strerror', None) or exc}.") from exc
     except tomllib.TOMLDecodeError as exc:
