@@ -154,6 +154,8 @@ def test_windows_of_long_documents_begin_as_documents_do(template: str, asked: C
         prepared = reranker.prepare([text])
         assert reranker.rank("who created python", prepared)[0].logit == pytest.approx(hit.logit, abs=1e-5)
     assert len(encoded.rows) > 1
+    alone = len(scorer.encoder.tokenizer.encode(text, add_special_tokens=False).ids)
+    assert abs(encoded.tokens - alone) <= 1  # its own, not the template's; at the seam, one more or less
     before, after = scorer.encoder.template.before, scorer.encoder.template.after
     for row, (start, stop) in zip(encoded.rows, encoded.passages, strict=True):
         assert tuple(row.ids[: len(before)]) == before
