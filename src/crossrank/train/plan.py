@@ -50,7 +50,7 @@ def make_plan(sources: Sequence[SourceConfig], sizes: Sequence[int], examples: i
     if sum(most) < examples:
         raise UsageError(
             f"The config asks for {examples:,} examples (steps x queries_per_step), but its sources give {sum(most):,} "
-            "at most. Raise repeats_max, take fewer steps, or add sources."
+            "at most. Raise repeats_max of a source, take fewer steps, or add sources."
         )
     counts = _counts([source.share for source in sources], most, examples)
     table, free = np.zeros((3, examples), np.int32), np.arange(examples)
