@@ -35,8 +35,8 @@ package: $(VENV)/package.stamp ## what is released, checked and tried, in dist/:
 audit: $(VENV)/package.stamp   ## known vulnerabilities of what is pinned; asks a database over the network
 	$(VENV)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA is a folder of sets in BEIR layout
-	$(PY) benchmarks/run.py --data $(DATA)
+bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA is a folder of sets in BEIR layout; BENCH="--write --log" keeps them
+	$(PY) benchmarks/run.py --data $(DATA) $(BENCH)
 
 measured: $(VENV)/test.stamp   ## what depends on the machine of the figures in README and docs, measured and written there
 	$(PY) benchmarks/run.py --data $(DATA) --write startup peers shapes exactness footprint
