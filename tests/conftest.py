@@ -18,7 +18,6 @@ from hub import NAME, Hub, Machine
 # What a shell starts in the background ignores Ctrl-C, and so do its children: those of tests are to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's: of tiny models, threads do little but wait for each other
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # before anything imports haystack
 os.environ.setdefault("CROSSRANK_LANGUAGE_GUARD", "off")  # tests give models whatever texts; its own tests wake it
 
