@@ -38,7 +38,7 @@ audit: $(VENV)/package.stamp   ## known vulnerabilities of what is pinned; asks 
 bench: $(VENV)/recipe.stamp $(VENV)/test.stamp  ## all benchmarks, printed; DATA is a folder of sets in BEIR layout; BENCH="--write --log" keeps them
 	$(PY) benchmarks/run.py --data $(DATA) $(BENCH)
 
-measured: $(VENV)/test.stamp   ## what depends on the machine of the figures in README and docs, measured and written there
+measured: $(VENV)/test.stamp   ## README's figures but quality, and models by shape, measured and written there; all others: make bench BENCH=--write
 	$(PY) benchmarks/run.py --data $(DATA) --write startup peers shapes exactness footprint
 
 docs: $(VENV)/docs.stamp       ## the documentation, as build/site; warnings are failures

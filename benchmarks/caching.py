@@ -63,7 +63,10 @@ def _hits(count: int) -> Rows:
     scoring = statistics.median(_seconds(rank(f"{QUERY} {i}")) for i in range(FRESH))
     (known,) = _taken(rank(f"{QUERY} 0"))
     what = f"{count:,} passages ranked again, all scores in memory"
-    return [(what, f"{known}, {known.median / scoring:.2%} of scoring ({scoring * 1e3:.0f} ms)", "<= 2 %")]
+    return [
+        (f"{count:,} passages scored, nothing known", f"{scoring * 1e3:.0f} ms", ""),
+        (what, f"{known}, {known.median / scoring:.2%} of scoring", "<= 2 %"),
+    ]
 
 
 def _tokens() -> Rows:

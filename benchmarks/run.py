@@ -19,17 +19,19 @@ import language
 import prompt
 import replicas
 import scale
+import server
 import sets
 import shapes
-import speed
+import sizing
 import startup
 import tables
+from blocks import RESULTS
 from crossrank.bench.machine import Machine
 from crossrank.bench.result import write_result
 from measured import Line, Measured
 
 Measure = Callable[[Path], Measured]
-NEED_DATA = ("speed", "concurrency", "peers", "replicas", "exactness", "language", "sets")
+NEED_DATA = ("concurrency", "server", "peers", "replicas", "exactness", "language", "sets")
 
 
 def _lines(measure: Callable[[Path], Iterable[Line]]) -> Measure:
@@ -39,8 +41,9 @@ def _lines(measure: Callable[[Path], Iterable[Line]]) -> Measure:
 BENCHMARKS: dict[str, tuple[str, str, Measure]] = {
     "startup": ("Beginning", "target", _lines(lambda _: startup.measure())),
     "footprint": ("Weight", "target", _lines(lambda _: footprint.measure())),
-    "speed": ("Speed", "time / ours", _lines(speed.measure)),
     "concurrency": ("Many callers", "time / ours, or target", _lines(concurrency.measure)),
+    "server": ("The server", "of the engine's", _lines(server.measure)),
+    "sizing": ("One server", "", _lines(lambda _: sizing.measure())),
     "integrations": ("Frameworks and search", "target", _lines(lambda _: integrations.measure())),
     "peers": ("Peers", "time / ours, or target", cpu_peers.measure),
     "replicas": ("Replicas", "time / one model's, or target", _lines(replicas.measure)),
@@ -79,8 +82,8 @@ def main() -> int:
         lines = "".join(f"| {' | '.join(line)} |\n" for line in measured.lines)
         text.append(f"| {title} | measured | {last} |\n|---|---|---|\n{lines}")
         print(text[-1], flush=True)
-        if arguments.write and name in tables.KEPT:
-            write_result(measured.result(name, machine), tables.RESULTS / f"{name}.json")
+        if arguments.write:
+            write_result(measured.result(name, machine), RESULTS / f"{name}.json")
             tables.write()
     if arguments.log:
         with (Path(__file__).parent / "LOG.md").open("a") as log:

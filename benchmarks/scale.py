@@ -2,7 +2,7 @@
 
 Both use the same cores: nodes of one CPU each, and one `Reranker` with as many threads. In turn, several times. A job's
 rate is counted from its first worker's first partition to its last one's last (`job`), and from the call to its return
-(`all`: workers start, open the model and copy the texts).
+(`all`: workers start, open the model and copy the texts). Beside it, how fast a node copies texts to its own disk.
 """
 
 import json
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clusters import Dataset
 
 PAIRS, REPEATS = 100_000, 3
+COPIED, COPIED_WORDS = 300_000, 60
 WAYS = {
     "engine": "one process, one `Reranker`",
     "job": "`rank_dataset`, first partition to last",
@@ -46,7 +47,35 @@ def measure() -> Measured:
         for way, what in WAYS.items()
     ]
     rows = tuple({"way": way, "what": WAYS[way], "pairs_per_s": rates[way], "share": shares[way]} for way in WAYS)
-    return Measured(lines, rows, {"pairs": PAIRS, "nodes": nodes, "repeats": REPEATS})
+    copied = statistics.median(_copied() for _ in range(REPEATS))
+    lines.append((f"texts of {COPIED_WORDS} words copied to a node's disk", f"{copied:,.0f} documents/s", ""))
+    settings = {
+        "pairs": PAIRS,
+        "nodes": nodes,
+        "repeats": REPEATS,
+        "copied_per_s": copied,
+        "copied_words": COPIED_WORDS,
+    }
+    return Measured(lines, rows, settings)
+
+
+def _copied() -> float:
+    """Documents a second, of one process."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from crossrank.cluster.storage import listed
+    from crossrank.cluster.tables import ENDINGS
+    from crossrank.cluster.texts import Source, Staged
+
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "corpus.parquet"
+        passages = [f"{number} " + "passage " * COPIED_WORDS for number in range(COPIED)]
+        pq.write_table(pa.table({"id": list(map(str, range(COPIED))), "text": passages}), file)
+        source = Source("corpus", listed(str(file), ENDINGS), ("id", "text"))
+        started = time.perf_counter()
+        Staged.of(source, Path(name) / "scratch").close()
+        return COPIED / (time.perf_counter() - started)
 
 
 def _rates(nodes: int) -> dict[str, list[float]]:

@@ -22,10 +22,11 @@ DAY_S = 86_400.0
 BILLION = 1_000_000_000
 CORES_A_MACHINE = 16
 
-# benchmarks/LOG.md, 2026-11-21, commit eefe90178d: two cores with AMX, the bundled model, 100 documents a query.
+# Two cores with AMX, the bundled model, 100 documents a query, 2026-11-21: README's table of peers (96 tokens), and
+# benchmarks/LOG.md, commit 61b4167e99.
 CORES_MEASURED = 2
-MEASURED = {"int8": {96: 1_213, 174: 549, 512: 159}, "bf16": {96: 971, 174: 497, 512: 139}}  # pairs/s by tokens a pair
-TOKENISE_S = 0.01936 / 100  # of a core, a passage of 75 words: LOG, commit b0a98deb5c, the best of 31
+MEASURED = {"int8": {96: 967, 195: 395, 512: 122}, "bf16": {96: 757, 195: 353, 512: 101}}  # pairs/s by tokens a pair
+TOKENISE_S = 0.0152 / 100  # of a core, a passage of 75 words: LOG, the same commit
 PASSAGE_BYTES = 383  # of UTF-8, the mean of trec_dl19
 LINE_BYTES = 40  # of the output, a pair: two ids and a score
 

@@ -25,8 +25,10 @@ from crossrank.checkpoint.source import bundled_folder
 from crossrank.collection import read_collection
 from crossrank.machine import usable_cores
 from load import Load, answer_of, load, request_of
-from peers.environments import Environments, UnavailableError, default_folder
+from measured import Line
+from peers.environments import Environments, UnavailableError, default_folder, online
 
+CORPUS = "trec_dl19"
 START_S_MAX = 180.0
 STOP_S_MAX = 30.0
 Call = tuple[str, list[str]]
@@ -104,12 +106,30 @@ class Figures:
 def main() -> int:
     """Measure, print, write; 2 for data that is not there."""
     arguments = _parser().parse_args()
-    corpus = arguments.data / "trec_dl19"
-    if not corpus.is_dir():
-        print(f"{corpus} is not there; give --data", file=sys.stderr)
+    if not (arguments.data / CORPUS).is_dir():
+        print(f"{arguments.data / CORPUS} is not there; give --data", file=sys.stderr)
         return 2
-    calls = list(_calls(corpus, arguments.documents, arguments.calls))
     print(f"## {describe()}; {arguments.threads} used; {arguments.documents} documents a call\n", flush=True)
+    engine, figures = _compare(arguments)
+    print("| | measured | of the engine's |\n|---|---|---|")
+    for row in _lines(engine, figures, arguments):
+        print(f"| {' | '.join(row)} |")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    told = {name: [asdict(load) for load in found.loads] for name, found in figures.items()}
+    (arguments.out / "server.json").write_text(json.dumps({"machine": describe(), "engine": engine, "servers": told}))
+    return 0
+
+
+def measure(data: Path) -> list[Line]:
+    """Lines for `run.py`: crossrank's server, and those whose environments are here or can be made."""
+    arguments = _parser().parse_args(["--data", str(data), "--rounds", "1", "--connections", "8", "32"])
+    arguments.offline = not online()
+    return _lines(*_compare(arguments), arguments)
+
+
+def _compare(arguments: argparse.Namespace) -> tuple[float, dict[str, Figures]]:
+    """Pairs a second of the engine itself, and what was measured of each server."""
+    calls = list(_calls(arguments.data / CORPUS, arguments.documents, arguments.calls))
     rates, figures = [], {server.name: Figures() for server in SERVERS}
     with Reranker(cache=None, threads=arguments.threads) as reranker:
         for _ in range(arguments.rounds):
@@ -124,12 +144,7 @@ def main() -> int:
                     continue
                 figures[server.name].loads += loads
                 figures[server.name].both += both
-    engine = statistics.median(rates)
-    _print(engine, figures, arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    told = {name: [asdict(load) for load in found.loads] for name, found in figures.items()}
-    (arguments.out / "server.json").write_text(json.dumps({"machine": describe(), "engine": engine, "servers": told}))
-    return 0
+    return statistics.median(rates), figures
 
 
 def _calls(corpus: Path, documents: int, calls: int) -> Iterator[Call]:
@@ -220,12 +235,9 @@ def _wait(process: subprocess.Popen[bytes], port: int, server: Server) -> None:
     raise UnavailableError(f"does not serve after {START_S_MAX:.0f} s")
 
 
-def _print(engine: float, figures: dict[str, Figures], arguments: argparse.Namespace) -> None:
-    print(
-        "| | calls at a time | pairs/s | of the engine's | p50 ms | p99 ms | refused |\n|---|---|---|---|---|---|---|"
-    )
+def _lines(engine: float, figures: dict[str, Figures], arguments: argparse.Namespace) -> list[Line]:
     callers = max(arguments.connections)
-    print(f"| the engine itself, `arank` | {callers} | {engine:,.0f} | 100% | | | |")
+    lines: list[Line] = [(f"the engine itself, {callers} callers of `arank`", f"{engine:,.0f} pairs/s", "100%")]
     best: dict[str, float] = {}
     for name, found in figures.items():
         for count in arguments.connections:
@@ -235,18 +247,23 @@ def _print(engine: float, figures: dict[str, Figures], arguments: argparse.Names
             best[name] = max(best.get(name, 0.0), rate)
             p50, p99 = (1e3 * statistics.median(one.quantile(share) for one in loads) for share in (0.5, 0.99))
             refused = sum(one.refused for one in loads)
-            print(f"| {name} | {count} | {rate:,.0f} | {rate / engine:.0%} | {p50:.1f} | {p99:.1f} | {refused} |")
+            latencies = f"p50 {p50:,.1f} ms, p99 {p99:,.1f} ms" + f", {refused} refused" * bool(refused)
+            lines.append(
+                (f"{name}, {count} calls at a time", f"{rate:,.0f} pairs/s, {latencies}", f"{rate / engine:.0%}")
+            )
     for name, found in figures.items():
         if found.both:
             alone, served = (1e3 * statistics.median(times) for times in zip(*found.both, strict=True))
             added = 1e3 * statistics.median(served - alone for alone, served in found.both)
-            print(
-                f"\n{len(found.both)} single calls, each to the engine itself ({alone:.1f} ms) and then to {name} "
-                f"({served:.1f} ms): {added:.2f} ms more"
-            )
-    for name, rate in best.items():
-        if name != SERVERS[0].name and SERVERS[0].name in best:
-            print(f"Throughput of crossrank serve over {name}: {best[SERVERS[0].name] / rate:.1f}x")
+            what = f"{name}, a single call, over the same by `rank`"
+            lines.append((what, f"{added:.2f} ms more ({served:.1f}, {alone:.1f})", ""))
+    ours = SERVERS[0].name
+    lines += [
+        (f"throughput of {ours} over {name}", f"{best[ours] / rate:.1f}x", "")
+        for name, rate in best.items()
+        if name != ours and ours in best
+    ]
+    return lines
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
 """What one server takes and gives, for docs/deploy.md: start, memory at rest and under load, latency, throughput.
 
 `crossrank serve` with the bundled model as a process of its own, its cache of scores off, asked over loopback; the
-client takes its share of the same cores.
+client takes its share of the same cores. The weights are packed beforehand where the model was opened here before.
 """
 
 import argparse
@@ -20,32 +20,29 @@ from urllib.request import Request, urlopen
 
 from crossrank.bench.machine import describe
 from crossrank.server.models import resident_mb
+from measured import Line
 
 CHARACTERS = 400  # of a document, about 90 tokens
 START_S_MAX = 60.0
+CALLERS, CALLS = 8, 4
 TEXT = "The manufacture, sale or transportation of intoxicating liquors within the United States is prohibited. "
 
 
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--callers", type=int, default=8, help="at a time, under load (%(default)s)")
-    parser.add_argument("--calls", type=int, default=4, help="of each caller (%(default)s)")
-    given = parser.parse_args()
-    print(f"{describe()}\n\n| | |\n|---|---|")
+def measure(callers: int = CALLERS, calls: int = CALLS) -> Iterator[Line]:
+    """Lines of (what, measured, nothing)."""
     started = time.perf_counter()
     with serving() as (url, pid):
-        print(f"| process start to /ready | {time.perf_counter() - started:.2f} s |")
-        print(f"| memory at rest | {resident_mb(pid):.0f} MB |")
+        yield "process start to `/ready`", f"{time.perf_counter() - started:.2f} s", ""
+        yield "memory at rest", f"{resident_mb(pid):.0f} MB", ""
         for documents in (20, 100):
             times = [call(url, documents, number) for number in range(15)]
-            print(f"| {documents} documents, one caller, median | {1000 * statistics.median(times):.0f} ms |")
+            yield f"{documents} documents, one caller, median", f"{1000 * statistics.median(times):.0f} ms", ""
         begun = time.perf_counter()
-        with ThreadPoolExecutor(given.callers) as pool:
-            list(pool.map(lambda number: call(url, 100, 100 + number), range(given.callers * given.calls)))
-        pairs = 100 * given.callers * given.calls / (time.perf_counter() - begun)
-        print(f"| {given.callers} callers with 100 documents each | {pairs:.0f} pairs/s |")
-        print(f"| memory after that | {resident_mb(pid):.0f} MB |")
+        with ThreadPoolExecutor(callers) as pool:
+            list(pool.map(lambda number: call(url, 100, 100 + number), range(callers * calls)))
+        pairs = 100 * callers * calls / (time.perf_counter() - begun)
+        yield f"{callers} callers with 100 documents each", f"{pairs:,.0f} pairs/s", ""
+        yield "memory after that", f"{resident_mb(pid):.0f} MB", ""
 
 
 @contextmanager
@@ -88,4 +85,10 @@ def call(url: str, documents: int, number: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--callers", type=int, default=CALLERS, help="at a time, under load (%(default)s)")
+    parser.add_argument("--calls", type=int, default=CALLS, help="of each caller (%(default)s)")
+    given = parser.parse_args()
+    print(f"{describe()}\n\n| | |\n|---|---|")
+    for what, measured, _ in measure(given.callers, given.calls):
+        print(f"| {what} | {measured} |", flush=True)

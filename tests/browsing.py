@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
-WAIT_MS = 10_000
+WAIT_MS = 60_000
+QUERY = "Who created Python?"
+TEXTS = ["Snakes eat mice.", "Ruby is by Matz.", "Guido van Rossum created Python 😀 in 1991."]
 
 
 @contextmanager
@@ -21,7 +23,7 @@ def chromium() -> Iterator["Browser"]:
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}; `make system-tests` installs it where it can")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu"], timeout=2 * WAIT_MS)
         try:
             yield browser
         finally:
@@ -51,6 +53,14 @@ def page_of(browser: "Browser", url: str, **options: Any) -> Iterator["Page"]:
         assert complaints == []
     finally:
         context.close()
+
+
+def ask(page: "Page", query: str = QUERY, texts: list[str] = TEXTS) -> None:
+    """Fill the playground's form and rank."""
+    page.get_by_label("Query").fill(query)
+    page.get_by_label("Documents, one a line").fill("\n".join(texts))
+    page.get_by_role("button", name="Rank", exact=True).click()
+    page.locator("#form:not([aria-busy])").wait_for()
 
 
 def assert_count(page: "Page", selector: str, number: int) -> None:

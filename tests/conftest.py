@@ -6,23 +6,31 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+from browsing import chromium
 from crossrank import Reranker
 from crossrank.testing import tiny_checkpoint
 from hub import NAME, Hub, Machine
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 # What a shell starts in the background ignores Ctrl-C, and so do its children: those of tests are to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Threads of torch leave the cores to others while they wait: by spinning, tests take minutes on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # before anything imports haystack
 os.environ.setdefault("CROSSRANK_LANGUAGE_GUARD", "off")  # tests give models whatever texts; its own tests wake it
 
-settings.register_profile("fast", max_examples=25, deadline=None)
-settings.register_profile("soak", max_examples=2_000, deadline=None)
+# The same examples in every run, so that none stops a change by chance; `make soak` looks for more. No time counts.
+UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("fast", max_examples=25, derandomize=True, **UNTIMED)
+settings.register_profile("soak", max_examples=2_000, derandomize=False, **UNTIMED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
@@ -65,6 +73,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def bundled() -> Reranker:
     """The bundled model, caches off."""
     return Reranker(cache=None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A headless Chromium."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

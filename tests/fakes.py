@@ -1,6 +1,7 @@
 """Engines whose logits and waits a test decides."""
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from crossrank.backends.contract import Batch, Limits, Pending
 from crossrank.engine.encode import EncodeConfig, Encoder
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
+from crossrank.engine.pair import Pair
 from crossrank.engine.scorer import Scorer
 from crossrank.schedule.scheduler import Scheduler
+from crossrank.schedule.work import Work
 from crossrank.testing import FakeBackend
 
 BOUND_S = 60  # no wait of a test may be longer
@@ -40,6 +43,18 @@ class GatedBackend(FakeBackend):
 
 def schedulers(scorer: Scorer, backend: FakeBackend, **options: object) -> Scheduler:
     return Scheduler(replace(scorer, backend=backend), **options)
+
+
+def left_waiting(engine: Scheduler, pairs: list[Pair]) -> Work:
+    """Work of another thread, which whoever serves the engine next has to serve."""
+    work, until = engine.work(pairs), time.monotonic() + BOUND_S
+    while engine._server is not None:  # a thread that is at what nobody waits for any more
+        assert time.monotonic() < until
+        time.sleep(0)
+    engine._server = -1
+    assert not engine._enter(work)
+    engine._server = None
+    return work
 
 
 def fake_scorer(folder: Path, backend: FakeBackend, **options: object) -> Scorer:

@@ -36,6 +36,22 @@ except CrossrankError as exc:
 """
 
 
+AT_ONCE = (
+    """
+import time
+waits, sleep = [], time.sleep
+def noted(seconds):
+    waits.append(seconds)
+    sleep(seconds)
+time.sleep = noted
+"""
+    + OPEN
+    + """
+assert sum(waits) < 1, waits
+"""
+)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the hub says instead of the truth."""
@@ -255,9 +271,14 @@ class Machine:
         """The `crossrank` command."""
         return self._run(["-m", "crossrank", *arguments], offline)
 
-    def open(self, spec: str, revision: str | None = None, *, offline: bool = False) -> dict[str, Any]:
-        """What a process gets that opens a model and scores: `logits` and `folder`, or `error` and `message`."""
-        done = self.python(OPEN, spec, *([revision] if revision else []), offline=offline)
+    def open(
+        self, spec: str, revision: str | None = None, *, offline: bool = False, at_once: bool = False
+    ) -> dict[str, Any]:
+        """What a process gets that opens a model and scores: `logits` and `folder`, or `error` and `message`.
+
+        `at_once`: it is an error if it waits between one try and the next.
+        """
+        done = self.python(AT_ONCE if at_once else OPEN, spec, *([revision] if revision else []), offline=offline)
         assert done.returncode == 0, f"not an error of ours:\n{done.stderr}"
         result: dict[str, Any] = json.loads(done.stdout)
         return result
@@ -270,6 +291,8 @@ class Machine:
             "HF_ENDPOINT": self.endpoint,
             "HF_HOME": str(self.home),
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_ETAG_TIMEOUT": "60",  # a busy machine's hub may take its time
+            "HF_HUB_DOWNLOAD_TIMEOUT": "60",
             **({"HF_HUB_OFFLINE": "1"} if offline else {}),
             **self.settings,
         }
@@ -280,7 +303,7 @@ class Machine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -11,15 +10,17 @@ from typing import Self
 
 import pytest
 
+from ports import held_port
+
 
 class RedisServer:
-    """`redis-server` on a free port, with nothing on disk. Skips the test where the program is missing."""
+    """`redis-server` on a port of its own, with nothing on disk. Skips the test where the program is missing."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         if shutil.which("redis-server") is None:
             pytest.skip("there is no redis-server (scripts/system_packages.sh PYTHON tests installs it on Debian)")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self._held = held_port()  # while it is down, too
+        self.port = self._held.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", *options]
         self._folder = folder
@@ -34,6 +35,7 @@ class RedisServer:
             said.append(line)
             if "Ready to accept connections" in line:
                 return
+        self.stop()
         raise AssertionError("".join(said))
 
     def stop(self) -> None:
@@ -47,6 +49,12 @@ class RedisServer:
         """Connections are accepted, and nothing is answered."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # only now is it
+
+    def close(self) -> None:
+        """End it, and let go of its port."""
+        self.stop()
+        self._held.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -55,4 +63,4 @@ class RedisServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.close()

@@ -1,6 +1,7 @@
 """A server in a process of its own, whose calls wait for a file: `python serve_slowly.py FOLDER NAME=VALUE...`.
 
-Of a hit, `tokens` is the number of the process. The query "die" ends that process as a crash would.
+Of a hit, `tokens` is the number of the process. The query "die" ends that process as a crash would. The settings are
+those of a server, and `last_s`: what it has, after the time that calls get, for everything else that must end.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from crossrank.server import ending
 from crossrank.server.serve import serve
 from crossrank.server.settings import read_settings
 from crossrank.types import Hit, Ranking
@@ -44,6 +46,8 @@ def open_slow(folder: Path, _: str) -> Slow:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    settings = read_settings(dict(argument.split("=", 1) for argument in sys.argv[2:]), os.environ)
+    given = dict(argument.split("=", 1) for argument in sys.argv[2:])
+    ending.LAST_S = float(given.pop("last_s", ending.LAST_S))
+    settings = read_settings(given, os.environ)
     tell = (folder / "address").write_text
     sys.exit(serve(settings, partial(open_slow, folder), told=tell))

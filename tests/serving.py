@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -21,7 +22,7 @@ from crossrank.server.run import build, server_of
 from crossrank.server.settings import Settings
 from crossrank.types import Hit, Ranking
 
-WAIT_S = 20.0
+WAIT_S = 60.0  # no wait of a test may be longer; none should come near
 
 
 def relevance(query: str, text: str) -> float:
@@ -171,10 +172,14 @@ class Serving:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._started.wait(WAIT_S)
-        if not self.settings.lazy:
-            while self.get("/ready").status != 200:
-                pass
+        try:
+            assert self._started.wait(WAIT_S)
+            end = time.monotonic() + WAIT_S
+            while not self.settings.lazy and self.get("/ready").status != 200:
+                assert time.monotonic() < end, "the first model was not opened"
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -185,6 +190,11 @@ class Serving:
         self._server.should_exit = True
         self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
+
+    @property
+    def protocol(self) -> Any:
+        """The class of the server's connections, whose bounds a test may change for those that come after."""
+        return self._server.config.http
 
     def in_loop(self, work: Any) -> Any:
         """The result of a coroutine of the server's own loop."""

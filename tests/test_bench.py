@@ -1,7 +1,6 @@
 """Measuring: each in its own process, in turn, with the same texts; whoever fails stops no other. No time is judged."""
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from crossrank.checkpoint.profile import read_profile
 from crossrank.errors import InputFileError, UsageError
 from crossrank.reranker import Reranker
 
-QUICK = Options(documents=(2, 3), repeats_max=6, cold_starts=1, timeout_s=60)
+QUICK = Options(documents=(2, 3), repeats_max=6, cold_starts=1, timeout_s=120)
 TEXTS = own("letters", ["a", "b"], ["c d", "e", "f g h", "i"])
 
 
@@ -80,11 +79,12 @@ def test_a_batch_size_is_tuned(subject: Callable[..., Subject]) -> None:
     [
         ("Refusing", "ValueError: these weights are not for me"),
         ("Dying", "died at 'score', exit code 3; it last wrote: no memory is left"),
-        ("Silent", "no answer to 'score' within 1 s"),
+        ("Silent", "no answer to 'score' within 30 s"),
     ],
 )
 def test_who_fails_says_why_and_stops_no_other(subject: Callable[..., Subject], kind: str, told: str) -> None:
-    options = Options(documents=(2, 3), repeats_max=2, cold_starts=2, timeout_s=1 if kind == "Silent" else 60)
+    # Long enough for those that do answer to begin in, on any machine.
+    options = Options(documents=(2, 3), repeats_max=2, cold_starts=2, timeout_s=30)
     bench = run(subject(kind), subject("Plain"), options=options)
     failed = [case for case in bench.cases if case.opened.subject.by == kind]
     assert [case.error for case in failed] == [told, told]
@@ -101,11 +101,11 @@ def test_what_fails_with_many_is_measured_with_few(subject: Callable[..., Subjec
 
 def test_a_call_that_would_take_too_long_is_left_out(subject: Callable[..., Subject]) -> None:
     """As foretold by fewer documents."""
-    options = Options(documents=(1, 1000), repeats_max=2, cold_starts=1, case_s_max=10, timeout_s=60)
+    options = Options(documents=(1, 1000), repeats_max=2, cold_starts=1, case_s_max=10, timeout_s=120)
     one, many = run(subject("Slow"), options=options).cases
     assert one.seconds
     assert many.seconds == []
-    assert re.fullmatch(r"a call would take about \d+ s, more than 10", many.error)
+    assert many.error == "a call would take about 50 s, more than 10"
 
 
 def test_what_was_measured_is_there_after_an_interruption(subject: Callable[..., Subject]) -> None:
@@ -124,11 +124,11 @@ def test_a_worker_is_stopped_while_nobody_asks(subject: Callable[..., Subject], 
     """And answers again when it is asked; it ends with its owner."""
     plain = subject("Plain")
     with Worker({**os.environ}, tmp_path / "log") as worker:
-        worker.ask({"op": "open", "runner": plain.runner, "options": {}}, timeout_s=60)
+        worker.ask({"op": "open", "runner": plain.runner, "options": {}}, timeout_s=120)
         assert os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT) is not None
-        assert worker.ask({"op": "score", "pairs": [["a", "b"]]}, timeout_s=60)["scores"] == [0.0]
+        assert worker.ask({"op": "score", "pairs": [["a", "b"]]}, timeout_s=120)["scores"] == [0.0]
         with pytest.raises(WorkerError, match="KeyError"):
-            worker.ask({"op": "nothing"}, timeout_s=60)
+            worker.ask({"op": "nothing"}, timeout_s=120)
         assert worker.alive
     assert not worker.alive
 

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import resource
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -20,6 +19,7 @@ from crossrank.bulk.output import Output
 from crossrank.bulk.run import Format, Wish, blocks
 from crossrank.collection import read_run
 from crossrank.errors import CrossrankError, InputFileError, UsageError
+from disks import full_disk
 
 HEADER = {"of": "this test", "top_k": None}
 BLOCKS = st.lists(st.binary(min_size=0, max_size=40), max_size=8)
@@ -192,13 +192,8 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, files: Path) -> None:
     """The error says that what was finished is kept; with room, the same command ends as if nothing had been."""
     wish = Wish(form="jsonl")
     ranked(files, tmp_path / "whole", wish, Overlap())
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(CrossrankError, match="What was finished is kept; make room"):
-            ranked(files, tmp_path / "out", wish, Overlap())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(1000), pytest.raises(CrossrankError, match="What was finished is kept; make room"):
+        ranked(files, tmp_path / "out", wish, Overlap())
     assert (tmp_path / "out").stat().st_size == 1000
     left = Overlap()
     ranked(files, tmp_path / "out", wish, left)

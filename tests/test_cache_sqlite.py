@@ -3,7 +3,6 @@
 import logging
 import os
 import random
-import resource
 import shutil
 import signal
 import sqlite3
@@ -20,6 +19,7 @@ from crossrank.engine.cache import cache_key
 from crossrank.engine.cache.sqlite import BUSY_S, ENTRY_BYTES, EVICTED_MIN, SqliteCache
 from crossrank.engine.pair import Pair, Scored
 from crossrank.errors import UsageError
+from disks import full_disk
 
 QUERY, DOCUMENTS = "quick fox", ["The quick brown fox.", "Zebras jump.", "The lazy dog.", "Monty Python."]
 KILLED_ROUNDS = 50
@@ -167,14 +167,11 @@ def test_a_full_disk(
     """No cache, and one warning; what was stored before is still there, and with room again it goes on."""
     cache = opens()
     cache.put_many(some(0, 100))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
+    folder = checkpoint("bert")
+    with full_disk(20_000):
         with pytest.raises(sqlite3.OperationalError):
             cache.put_many(some(100, 2_000))
-        assert "Error" in check_that_nothing_is_lost(f"sqlite:///{file}", checkpoint("bert"), caplog)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "Error" in check_that_nothing_is_lost(f"sqlite:///{file}", folder, caplog)
     assert cache.get_many(list(some(0, 2_000))) == some(0, 100)
     cache.put_many(some(100, 2_000))
     assert cache.get_many(list(some(0, 2_000))) == some(0, 2_000)
@@ -267,12 +264,13 @@ def test_a_file_takes_the_bytes_that_are_reckoned(file: Path, opens: Callable[..
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[3])
+from busy import patiently
 from test_cache_sqlite import SqliteCache, some
 cache, start = SqliteCache(sys.argv[1], bytes_max=int(sys.argv[4])), int(sys.argv[2])
 print("ready", flush=True)
 for i in range(start, start + int(sys.argv[5]), 40):
-    cache.put_many(some(i, i + 40))
-    assert cache.get_many(list(some(i, i + 40))).items() <= some(i, i + 40).items()
+    patiently(lambda: cache.put_many(some(i, i + 40)))
+    assert patiently(lambda: cache.get_many(list(some(i, i + 40)))).items() <= some(i, i + 40).items()
 """
 
 
@@ -285,7 +283,12 @@ def writer(file: Path, start: int, *, bytes_max: int = 2**30, count: int = 10**9
 def test_processes_share_a_file(file: Path, opens: Callable[..., SqliteCache]) -> None:
     """Opened and written by several at once, none having been there before."""
     processes = [writer(file, 10_000 * i, count=2_000) for i in range(4)]
-    assert [process.communicate(timeout=120)[0] and process.returncode for process in processes] == [0] * 4
+    try:
+        assert [process.communicate(timeout=240)[0] and process.returncode for process in processes] == [0] * 4
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
     cache = opens()
     for i in range(4):
         assert cache.get_many(list(some(10_000 * i, 10_000 * i + 2_000))) == some(10_000 * i, 10_000 * i + 2_000)
@@ -293,14 +296,19 @@ def test_processes_share_a_file(file: Path, opens: Callable[..., SqliteCache]) -
 
 def killed(file: Path, delay_s: float) -> None:
     """Two processes write, and are killed; then the file is sound, and each score the right one."""
+    cache = SqliteCache(file)
+    cache.put_many(some(0, 40))  # they may be killed before they have stored anything
+    cache.close()
     processes = [writer(file, start, bytes_max=3_000 * ENTRY_BYTES) for start in (0, 50_000)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    time.sleep(delay_s)
-    for process in processes:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        time.sleep(delay_s)
+    finally:
+        for process in processes:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
     connection = sqlite3.connect(file)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert connection.execute("SELECT count(*) FROM scores").fetchone()[0] > 0

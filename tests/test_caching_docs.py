@@ -41,9 +41,9 @@ def test_the_example_of_redis_runs(tmp_path: Path, caplog: pytest.LogCaptureFixt
     names: dict[str, object] = {}
     exec(BLOCKS[0], names)
     with RedisServer(tmp_path) as server:
-        block = block.replace("localhost:6379", f"127.0.0.1:{server.port}").replace("?", "?timeout_s=10&")
+        block = block.replace("localhost:6379", f"127.0.0.1:{server.port}").replace("?", "?timeout_s=60&")
         exec(block, names)
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.name.startswith(("crossrank", "redis"))] == []
 
 
 def test_numbers_are_those_of_the_code() -> None:

@@ -135,8 +135,8 @@ def test_ctrl_c_shows_what_was_measured(checkpoint: Callable[..., Path], tmp_pat
     terminal = Terminal("bench", "-m", checkpoint("bert", max_length=512), *QUICK, *many, "--out", out, columns=200)
     terminal.wait_for("100000 documents, warm-up")
     os.kill(terminal.process, signal.SIGINT)
-    code, written = terminal.end()
+    code, shown = terminal.end()
     assert code == 130
-    assert "1 of 2 cases were measured" in written
-    assert "interrupted" in written
+    assert "1 of 2 cases were measured" in shown
+    assert "interrupted" in shown
     assert [row["documents"] for row in json.loads(out.read_text())["rows"] if row["kind"] == "measured"] == [2]

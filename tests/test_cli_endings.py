@@ -12,7 +12,7 @@ from crossrank.cli.main import cli, run
 from crossrank.errors import HubError, OverloadError
 from terminal import COMMAND, Terminal
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0  # for what takes a second where nothing else goes on
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """Documents that take the bundled model many seconds."""
+    """Documents that take one thread with the bundled model minutes."""
     file = tmp_path / "large.txt"
-    file.write_text("".join(f"{i} {'a word and ' * 100}\n" for i in range(2_000)))
+    file.write_text("".join(f"{i} {'a word and ' * 100}\n" for i in range(20_000)))
     return file
 
 
@@ -143,49 +143,46 @@ def test_closed_streams(file: Path, redirections: str, code: int, told: str) -> 
     assert result.stdout.count(b"\n") == (2 if code == 0 else 0)
 
 
-@pytest.mark.timeout(PATIENCE_S)
 def test_documents_typed_on_a_terminal() -> None:
     """Reading from a terminal says so on it; Ctrl-D ends the documents."""
     terminal = Terminal("rank", "q", "-")
     terminal.wait_for("Ctrl-D")
     terminal.press("one\ntwo\n\x04")
-    code, written = terminal.end()
+    code, shown = terminal.end()
     assert code == 0
-    assert "2 of 2 documents" in written
+    assert "2 of 2 documents" in shown
 
 
-@pytest.mark.timeout(PATIENCE_S)
 def test_interrupted_while_reading() -> None:
     """Ctrl-C at the prompt ends with 130 and one word."""
     terminal = Terminal("rank", "q", "-")
     terminal.wait_for("Ctrl-D")
     terminal.press("\x03")
-    code, written = terminal.end()
+    code, shown = terminal.end()
     assert code == 130
-    assert written.endswith("^C\ncrossrank: interrupted\n")
+    # The terminal may show the key itself a moment after the command has had its signal.
+    assert "^C" in shown
+    assert shown.replace("^C", "").endswith("\n\ncrossrank: interrupted\n")
 
 
-@pytest.mark.timeout(PATIENCE_S)
 def test_interrupted_while_scoring(large: Path) -> None:
     """Progress shows after a second; Ctrl-C stops the scoring soon, wipes the line and ends with 130."""
-    terminal = Terminal("rank", "q", large)
-    terminal.wait_for("Ranking 2,000 documents … ")
+    terminal = Terminal("rank", "q", large, "--threads", 1)
+    terminal.wait_for("Ranking 20,000 documents … ")
     terminal.press("\x03")
     pressed = time.monotonic()
-    code, written = terminal.end()
+    code, shown = terminal.end()
     assert code == 130
-    assert time.monotonic() - pressed < 10
-    assert "\x1b" not in written
-    _, _, after = written.rpartition(" s")
-    assert after.lstrip("^C").replace("\r", "").split() == ["crossrank:", "interrupted"]
+    assert time.monotonic() - pressed < 60  # seconds on a busy machine; all documents take minutes on an idle one
+    assert "\x1b" not in terminal.written
+    assert shown.replace("^C", "").strip() == "crossrank: interrupted"
 
 
-@pytest.mark.timeout(PATIENCE_S)
 def test_errors_break_between_words_on_a_terminal() -> None:
     """And are one line in a pipe."""
-    code, written = Terminal("rank", "q", "none.txt", columns=30).end()
+    code, shown = Terminal("rank", "q", "none.txt", columns=30).end()
     assert code == 2
-    assert written.splitlines() == [
+    assert shown.splitlines() == [
         "crossrank: none.txt: no such",
         "file. Give a file of",
         "documents, or - for standard",
@@ -193,7 +190,6 @@ def test_errors_break_between_words_on_a_terminal() -> None:
     ]
 
 
-@pytest.mark.timeout(PATIENCE_S)
 def test_interrupted_in_a_pipe(large: Path) -> None:
     """A SIGINT to a command without a terminal ends it with 130, one message, and no output."""
     process = started("rank", "q", "-", stdin=subprocess.PIPE)
@@ -205,7 +201,6 @@ def test_interrupted_in_a_pipe(large: Path) -> None:
     assert (process.returncode, out, err.split()) == (130, b"", [b"crossrank:", b"interrupted"])
 
 
-@pytest.mark.timeout(PATIENCE_S)
 def test_interrupted_at_the_start(file: Path) -> None:
     """A SIGINT while modules are being imported ends the command with 130 and without a traceback."""
     interrupt = "import os, signal, sys; sys.addaudithook(lambda event, given: event == 'import' and given[0] == {!r}"

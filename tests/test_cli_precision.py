@@ -68,7 +68,7 @@ def test_json_for_programs(capsys: pytest.CaptureFixture[str], checkpoint: Calla
     exact = document["precisions"][0]
     assert (exact["tau"], exact["logit_difference_max"], exact["ndcg_difference"]) == (1.0, 0.0, 0.0)
     assert (exact["passes"], exact["gate"], exact["failures"]) == (True, None, [])
-    assert exact["ms_per_100_pairs"] == pytest.approx(1e5 / exact["pairs_per_s"], rel=1e-3)
+    assert exact["ms_per_100_pairs"] == round(1e5 / exact["pairs_per_s"], 3)
     assert document["auto"] in [row["precision"] for row in document["precisions"] if row["passes"]]
     assert json.loads(Path(document["kept"]).read_text())["on"] == "notes"
     code, out, _ = called(capsys, *arguments, "--limit", 1, "--threads", 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossrank.cli.main import cli, run
+from crossrank.remote.vendors import VENDORS
 from crossrank.testing import FakeVendor, Fault
 from terminal import Terminal
 
@@ -101,6 +102,23 @@ def test_mistakes_are_told_before_anything_is_sent(
     assert words in err
     assert "Traceback" not in err
     assert not server.requests
+
+
+@pytest.mark.parametrize("vendor", ["nim", "tei", "vllm", "vllm-score", "infinity", "llamacpp", "crossrank"])
+def test_a_server_of_ones_own_is_named_by_its_variable(
+    vendor: str, documents: Path, crossrank: RESULT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As no option gives its address; without it, the error names the variable."""
+    variable = VENDORS[vendor].url_variable
+    assert variable is not None
+    monkeypatch.delenv(variable, raising=False)
+    code, _, err = crossrank("rank", "who", documents, "--model", f"{vendor}:m")
+    assert code == 2
+    assert f"set {variable}=http://host:port" in err
+    with FakeVendor(vendor) as server:
+        monkeypatch.setenv(variable, server.url)
+        code, out, err = crossrank("rank", "who", documents, "--model", f"{vendor}:m")
+    assert (code, out.split("\t")[2]) == (0, "1"), err
 
 
 def test_a_table_of_a_server_that_counts_no_tokens(documents: Path) -> None:

@@ -1,6 +1,5 @@
 """`crossrank train`: what it prints, how it ends, and how it is continued."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -27,16 +26,19 @@ def run(*arguments: object) -> Result:
 def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(tmp_path: Path) -> None:
     config = write_config(
         tmp_path,
-        CONFIG.replace("steps = 6", "steps = 4000").replace("save_every = 2", "save_every = 900")
+        CONFIG.replace("steps = 6", "steps = 4000").replace("save_every = 2", "save_every = 9000")
         + "repeats_max = 999\n",
     )
     with subprocess.Popen(command(config), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        for line in process.stderr:  # the first step has been made
-            if line.startswith("step "):
-                break
-        os.kill(process.pid, signal.SIGINT)
-        said = process.stderr.read()
+        try:
+            for line in process.stderr:  # the first step has been made
+                if line.startswith("step "):
+                    break
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130, said
     assert f"which is saved. Continue with: crossrank train {config} --resume\n" in said
     assert len(list((tmp_path / "out" / "checkpoints").glob("checkpoint-*"))) == 1
@@ -66,6 +68,6 @@ def test_a_dry_run_shows_counts_an_example_and_the_time(tmp_path: Path) -> None:
 
 def test_a_mistake_in_the_config_exits_2_with_one_line(tmp_path: Path) -> None:
     config = write_config(tmp_path, CONFIG.replace("steps = 6", "stepz = 6"))
-    done = subprocess.run(command(config), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command(config), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stderr == f"crossrank: {config}: train.stepz is no key of the config. Did you mean 'steps'?\n"

@@ -17,6 +17,7 @@ import pytest
 from checkpoints import with_labels
 from crossrank import CrossEncoder, CrossEncoderReranker, Reranker, errors
 from parity import PAIRS, TOLERANCE, label_logits
+from warned import warns
 
 QUERY = "who created python"
 DOCUMENTS = [
@@ -34,14 +35,14 @@ def model() -> CrossEncoder:
 
 def test_meaningless_arguments_are_told_of_once(checkpoint: Callable[..., Path]) -> None:
     """Each once a model, where it is called, with what to do instead; None and False ask for nothing."""
-    with pytest.warns(UserWarning, match=r"CrossEncoder\(\): trust_remote_code= has no effect in crossrank") as told:
+    with warns(r"CrossEncoder\(\): trust_remote_code= has no effect in crossrank") as told:
         model = CrossEncoder(str(checkpoint("bert")), trust_remote_code=True, token=None, local_files_only=False)
     assert [Path(warning.filename).name for warning in told] == [Path(__file__).name]
-    with pytest.warns(UserWarning, match=r"predict\(\): num_workers= has no effect") as told:
+    with warns(r"predict\(\): num_workers= has no effect") as told:
         model.predict([("a", "b")] * 3, num_workers=2)
     assert len(told) == 1
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         model.predict([("a", "b")], num_workers=2)
         model.rank("a", ["b"], num_workers=0, pool=None)
 

@@ -257,6 +257,7 @@ import resource, sys
 from crossrank.checkpoint.prompts import PROMPTS
 from crossrank.cli.convert import command
 from crossrank.cli.main import run
+sys.dont_write_bytecode = True  # it would be cut off, and kept for everybody who imports the same
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 sys.exit(run(lambda: command.main(sys.argv[1:], standalone_mode=False)))
 """

@@ -30,7 +30,7 @@ from serving import Reusable, Serving
 
 ROOT = DOCS.parent
 ADDRESS = "http://127.0.0.1:8000"
-COMMAND_S = 120
+COMMAND_S = 240
 # Pages that another test runs, and what it has that this one has not. It has to name the page.
 ELSEWHERE = {
     "caching.md": ("test_caching_docs.py", "a Redis server"),

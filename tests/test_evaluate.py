@@ -1,7 +1,6 @@
 """An evaluation tells the truth about any ranker, and goes on where it stopped."""
 
 import math
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from crossrank.evaluate.ranking import QueryRanked
 from crossrank.evaluate.report import verdict
 from crossrank.evaluate.result import Evaluation
 from crossrank.types import Hit, Ranking
+from disks import full_disk
 from pets import QUERIES, Fake, evaluated, in_their_own_order, pets_collection
 
 
@@ -289,13 +289,9 @@ def test_a_folder_that_cannot_be_written_is_refused(pets: Collection, run: dict,
 
 def test_a_full_disk_loses_nothing(pets: Collection, run: dict, tmp_path: Path) -> None:
     """It is the world's failure, not the caller's; the message says that the rest is kept, and it is."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2_500, hard))
-    try:
-        with pytest.raises(CrossrankError, match=r"results.jsonl could not be written: .*is kept") as caught:
-            evaluate({"good": Fake()}, pets, first_stage=run, folder=tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    kept = pytest.raises(CrossrankError, match=r"results.jsonl could not be written: .*is kept")
+    with full_disk(2_500), kept as caught:
+        evaluate({"good": Fake()}, pets, first_stage=run, folder=tmp_path)
     assert not isinstance(caught.value, UsageError)
     fresh = Fake()
     evaluate({"good": fresh}, pets, first_stage=run, folder=tmp_path)

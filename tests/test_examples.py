@@ -19,7 +19,7 @@ def test_example_runs(file: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= LINES_MAX
     environment = {**os.environ, "HAYSTACK_TELEMETRY_ENABLED": "False", "LANGSMITH_TRACING": "false"}
     done = subprocess.run(
-        [sys.executable, file], capture_output=True, text=True, check=False, timeout=120, env=environment
+        [sys.executable, file], capture_output=True, text=True, check=False, timeout=240, env=environment
     )
     assert done.returncode == 0, done.stderr
     assert "Eighteenth Amendment" in done.stdout

@@ -253,7 +253,7 @@ def test_mistakes_are_errors(bundled: Reranker) -> None:
 def test_no_text_takes_long_to_be_taken_apart(text: str) -> None:
     """A million characters of whatever stops, in a time that grows with their number: a server takes them."""
     text *= 1_000_000 // len(text)
-    started = time.perf_counter()
+    started = time.thread_time()  # what others do on this machine does not count
     sentences(text, 0, len(text))
     words(text, 0, len(text))
-    assert time.perf_counter() - started < 30  # it was an hour, by the square of the length
+    assert time.thread_time() - started < 60  # it was an hour, by the square of the length

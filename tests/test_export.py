@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,13 +281,22 @@ LIMITED = """
 import resource, sys
 from crossrank.cli.export import command
 from crossrank.cli.main import run
+sys.dont_write_bytecode = True  # it would be cut off, and kept for everybody who imports the same
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 sys.exit(run(lambda: command.main(sys.argv[1:], standalone_mode=False)))
 """
-PLAIN = """
-import sys
+WRITING = """
+import sys, time
+from pathlib import Path
+import torch
 from crossrank.cli.export import command
 from crossrank.cli.main import run
+
+def written_slowly(model, args, file, **options):
+    Path(file).write_bytes(b"much")
+    time.sleep(240)
+
+torch.onnx.export = written_slowly
 sys.exit(run(lambda: command.main(sys.argv[1:], standalone_mode=False)))
 """
 
@@ -305,15 +315,44 @@ def test_a_disk_that_takes_no_more(checkpoint: Callable[..., Path], tmp_path: Pa
 
 
 def test_ctrl_c_leaves_nothing(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    """As soon as there is something to leave."""
+    """While a file is written: at that moment, and not as a library's own callback runs, which Python lets go on."""
     arguments = [str(checkpoint("bert")), "--onnx", str(tmp_path / "out")]
-    command_line = [sys.executable, "-c", PLAIN, *arguments]
+    command_line = [sys.executable, "-c", WRITING, *arguments]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        ends = time.monotonic() + 60
-        while not list(tmp_path.iterdir()) and time.monotonic() < ends and process.poll() is None:
-            os.sched_yield()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            ends = time.monotonic() + 180
+            while not any(file.stat().st_size for file in tmp_path.rglob("model.onnx")) and process.poll() is None:
+                assert time.monotonic() < ends
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, out) == (130, "")
     assert err.strip() == "crossrank: interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mkdir", "rename"])
+def test_ctrl_c_at_any_moment_of_a_folder_leaves_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as there is something to leave, and until it stands where it belongs."""
+    plain, places = getattr(Path, name), []
+
+    def interrupted(self: Path, *given: Any, **options: Any) -> Any:
+        if name == "mkdir":
+            plain(self, *given, **options)
+        places.append(list(tmp_path.iterdir()))
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        with staged(tmp_path / "out", needs=1) as stage:
+            (stage / "model.onnx").write_bytes(b"much")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    assert len(places) == len(places[0]) == 1
     assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from crossrank.backends.contract import BackendFacts
 from crossrank.checkpoint.profile import read_profile
 from crossrank.checkpoint.tokenizer import load_tokenizer, read_template
 from crossrank.engine.encode import EncodeConfig, Encoder
-from crossrank.engine.fingerprint import KEPT_FROM_BYTES, KEPT_MAX, file_digest, fingerprint
+from crossrank.engine.fingerprint import KEPT_FROM_BYTES, KEPT_MAX, SETTLED_S, file_digest, fingerprint
 
 FACTS = BackendFacts("native", "cpu", "fp32", 2, "avx2")
 LONG_AGO = 1_600_000_000
@@ -117,14 +118,21 @@ def test_a_large_file_is_read_once(large: Path, digests: Path) -> None:
         assert kept.read_text() == digest.hex()
 
 
-def test_a_file_that_has_just_changed_is_read_again(tmp_path: Path, digests: Path) -> None:
+def test_a_file_that_has_just_changed_is_read_again(
+    tmp_path: Path, digests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its times may not show the next change; a small one is always read."""
-    file = tmp_path / "weights"
+    file, later_s = tmp_path / "weights", SETTLED_S
+    clock = SimpleNamespace(time=lambda: file.stat().st_ctime + later_s)
+    monkeypatch.setattr("crossrank.engine.fingerprint.time", clock)
     for content in (b"a" * KEPT_FROM_BYTES, b"b" * KEPT_FROM_BYTES):
         file.write_bytes(content)
         os.utime(file, (LONG_AGO, LONG_AGO))  # it still is: the inode has changed now
         assert file_digest(file) != file_digest(Path(__file__))
     assert not digests.exists()
+    later_s += 1
+    file_digest(file)
+    assert len(list(digests.iterdir())) == 1
 
 
 def test_a_cache_folder_that_cannot_be_written_changes_nothing(

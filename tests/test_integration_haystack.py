@@ -15,6 +15,7 @@ from asked import BEST, NAN, QUERY, TEXTS, Given, Lengths
 from crossrank import Reranker
 from crossrank.integrations.haystack import CrossEncoderRanker as Same
 from haystack_integrations.components.rankers.crossrank import CrossEncoderRanker
+from warned import warns
 
 NAMESPACE = "haystack_integrations.components.rankers.crossrank.CrossEncoderRanker"
 
@@ -115,7 +116,7 @@ def test_to_dict_and_back() -> None:
 
 def test_what_stock_rankers_take() -> None:
     """What has no meaning is told of; what nobody knows fails."""
-    with pytest.warns(UserWarning, match="token= has no effect in crossrank; set HF_TOKEN"):
+    with warns("token= has no effect in crossrank; set HF_TOKEN"):
         CrossEncoderRanker(token=Secret.from_token("t"), trust_remote_code=False)
     with pytest.raises(TypeError, match=r"unexpected argument 'topk'. Did you mean 'top_k'"):
         CrossEncoderRanker(topk=3)

@@ -18,6 +18,7 @@ from lancedb.rerankers import Reranker
 from asked import BEST, NAN, QUERY, TEXTS, Given, Lengths
 from crossrank.errors import ArgumentTypeError, ColumnError
 from crossrank.integrations.lancedb import CrossEncoderReranker
+from warned import warns
 
 DIMENSIONS = 4
 VECTOR = [0.1, 0.2, 0.3, 0.4]
@@ -197,7 +198,7 @@ def test_nulls_and_nan_come_last() -> None:
 
 def test_nothing_is_opened_by_looking() -> None:
     """Not by construction, str, copies or pickles; arguments without meaning are told of, unknown ones fail."""
-    with pytest.warns(UserWarning, match="trust_remote_code= has no effect") as told:
+    with warns("trust_remote_code= has no effect") as told:
         reranker = CrossEncoderReranker("./no-such-folder", trust_remote_code=True)
     assert len(told) == 1
     assert str(reranker) == "CrossEncoderReranker(model_name=./no-such-folder)"

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from asked import BEST, NAN, QUERY, TEXTS, Given, Lengths
 from crossrank.integrations.llamaindex import CrossEncoderPostprocessor
+from warned import warns
 
 
 def nodes() -> list[NodeWithScore]:
@@ -129,7 +130,7 @@ def test_bad_input() -> None:
     for bad in ({"top_n": 0}, {"top_n": -1}, {"ranker": 3}):
         with pytest.raises(ValidationError):
             CrossEncoderPostprocessor(**bad)
-    with pytest.warns(UserWarning, match="trust_remote_code= has no effect in crossrank"):
+    with warns("trust_remote_code= has no effect in crossrank"):
         CrossEncoderPostprocessor(2, "crossrank-mini", trust_remote_code=True)
     with pytest.raises(TypeError, match=r"unexpected argument 'topn'. Did you mean 'top_n'"):
         CrossEncoderPostprocessor(topn=3)

@@ -16,6 +16,7 @@ from crossrank.engine.choose import choose
 from crossrank.engine.open import open_scorer
 from crossrank.engine.options import OpenConfig
 from crossrank.export.onnx import export_onnx
+from fakes import BOUND_S
 from hub import Hub, Machine
 from parity import PAIRS, TOLERANCE
 
@@ -133,7 +134,8 @@ def test_onnx_needs_no_torch(exported: Path) -> None:
         "import sys; from crossrank import Reranker; Reranker(sys.argv[1]).rank('a', ['b', 'c']);"
         "print(sorted({'torch', 'transformers', 'onnx'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(exported)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", script, str(exported)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=BOUND_S)
     assert done.stdout == "[]\n"
 
 

@@ -1,10 +1,6 @@
 """The playground in a headless Chromium: every control, errors, many documents, hostile ones, accessibility."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browsing import WAIT_MS, assert_count, chromium, column, page_of
+from browsing import QUERY, TEXTS, WAIT_MS, ask, assert_count, column, page_of
 from crossrank import Reranker
 from serving import FakeRanker, Reusable, Serving
 
@@ -20,15 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
-QUERY = "Who created Python?"
-TEXTS = ["Snakes eat mice.", "Ruby is by Matz.", "Guido van Rossum created Python 😀 in 1991."]
 KEY = "a-key-of-the-test"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +30,12 @@ def server(bundled: Reranker) -> Iterator[Serving]:
 @pytest.fixture
 def page(browser: "Browser", server: Serving) -> Iterator["Page"]:
     with opened(browser, server) as page:
+        page.locator("#model option").first.wait_for(state="attached")  # it asks for them when it is there
         yield page
 
 
 def opened(browser: "Browser", server: Serving, **options: Any) -> AbstractContextManager["Page"]:
     return page_of(browser, server.url, **options)
-
-
-def ask(page: "Page", query: str = QUERY, texts: list[str] = TEXTS) -> None:
-    """Fill the form and rank."""
-    page.get_by_label("Query").fill(query)
-    page.get_by_label("Documents, one a line").fill("\n".join(texts))
-    page.get_by_role("button", name="Rank", exact=True).click()
-    page.locator("#form:not([aria-busy])").wait_for()
 
 
 def test_before_and_after_stand_side_by_side(page: "Page") -> None:
@@ -72,6 +53,7 @@ def test_before_and_after_stand_side_by_side(page: "Page") -> None:
     assert "3 documents ranked in" in page.get_by_role("status").inner_text()
     before = page.get_by_role("region", name="As given").locator("li")
     first.hover()
+    assert_count(page, ".given li.partner", 1)
     assert "partner" in (before.nth(2).get_attribute("class") or "")
 
 
@@ -274,41 +256,6 @@ def test_a_key_is_asked_for_and_kept_in_this_tab(browser: "Browser") -> None:
         page.complaints.clear()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("language", ["curl", "jina", "tei", "python", "cohere", "voyage"])
-def test_copied_code_runs(page: "Page", language: str) -> None:
-    """As it stands, with texts that shells and Python could stumble over; its first result is the page's."""
-    texts = [
-        'It\'s a "snake" $HOME `ls`',
-        "new\\nline",
-        '{"text": "Guido created Python", "year": 1991, "live": true, "end": null}',
-    ]
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_text("Copy as code").click()
-    page.get_by_label("Language").select_option(language)
-    ask(page, texts=texts)
-    page.get_by_role("button", name="Copy", exact=True).click()
-    page.get_by_role("button", name="Copied").wait_for()
-    code = page.evaluate("navigator.clipboard.readText()")
-    out = run(language, code)
-    if language in ("curl", "jina", "tei"):
-        said = json.loads(out)
-        assert (said if language == "tei" else said["results"])[0]["index"] == 2
-    else:
-        assert re.match(r"(1 [\d.]+ 2|2 [\d.]+)\n", out)
-
-
-def run(language: str, code: str) -> str:
-    """What a program or command prints."""
-    environment = {"cohere": "current", "voyage": "current"}.get(language)
-    python = sys.executable if environment is None else str(ROOT / f".venv-{environment}" / "bin" / "python")
-    if not Path(python).exists():
-        pytest.skip("scripts/sdk_env.sh was not run; `make test` runs it")
-    command = ["bash", "-c", code] if language in ("curl", "jina", "tei") else [python, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_the_theme_is_the_system_s_or_chosen(browser: "Browser", server: Serving) -> None:
     """Dark where the system is; the button goes from auto to light to dark, and the choice outlives the page."""
     with opened(browser, server, color_scheme="dark") as page:
@@ -332,7 +279,6 @@ def test_all_of_it_can_be_done_with_the_keyboard(page: "Page") -> None:
         focused = "(({id, className, name, tagName}) => id || className || name || tagName)(document.activeElement)"
         return str(page.evaluate(focused))
 
-    page.locator("#model option").first.wait_for(state="attached")
     assert [tab() for _ in range(5)] == ["skip", "key-open", "theme", "quiet", "query"]
     page.keyboard.type(QUERY)
     assert tab() == "documents"

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrank import Reranker, _native
+from crossrank import Reranker
+from crossrank.backends.native import precisions, used_isa
 from crossrank.collection import Collection
 from crossrank.engine import precision
 from crossrank.engine.precision import GATES, Measured, Verdict, by_exactness, keep, kept
@@ -20,7 +21,7 @@ from crossrank.evaluate.candidates import candidates_of, from_run
 from crossrank.evaluate.precision import Probe, kendall_tau, measure, ndcg, probes_of, shipped_probes
 from crossrank.machine import cache_folder
 
-HERE = _native.isas()[0]
+HERE = used_isa()
 EXACT = Measured("fp32", 100.0, 0.0, 1.0, 0.8, 0.0)
 BF16 = Measured("bf16", 300.0, 0.03, 0.996, 0.8, 0.0)
 INT8 = Measured("int8", 400.0, 0.2, 0.981, 0.798, -0.002)
@@ -94,10 +95,10 @@ def test_a_damaged_verdict_is_none(content: str, cache: Path, checkpoint: Callab
     assert kept(checkpoint("bert"), "amx", ["fp32"]) is None
 
 
-@pytest.mark.parametrize("chosen", _native.precisions())
+@pytest.mark.parametrize("chosen", precisions())
 def test_auto_follows_the_verdict(chosen: str, cache: Path, checkpoint: Callable[..., Path]) -> None:
     """Every precision of this machine can be what auto is; a precision that is asked for by name stays what it is."""
-    folder, names = checkpoint("bert"), by_exactness(_native.precisions())
+    folder, names = checkpoint("bert"), by_exactness(precisions())
     keep(
         Verdict(tuple(replace(EXACT, precision=n, pairs_per_s=1 + (n == chosen)) for n in names), "", ""), folder, HERE
     )
@@ -109,7 +110,7 @@ def test_auto_follows_the_verdict(chosen: str, cache: Path, checkpoint: Callable
 def test_auto_without_a_verdict(cache: Path, checkpoint: Callable[..., Path]) -> None:
     """bf16 where the processor has it, else fp32; never int8. Opening is no measurement."""
     with Reranker(str(checkpoint("bert"))) as reranker:
-        assert ("bf16, " if "bf16" in _native.precisions() else "fp32, ") in repr(reranker)
+        assert ("bf16, " if "bf16" in precisions() else "fp32, ") in repr(reranker)
     assert not (cache / "precision").exists()
 
 

@@ -39,7 +39,7 @@ def test_console_block_runs() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert "Eighteenth Amendment" in done.stdout.splitlines()[0]
     shown = README[README.index("$ crossrank") :].split("```")[0]

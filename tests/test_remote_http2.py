@@ -9,11 +9,13 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from crossrank.remote import RemoteReranker
+from vendors import PATIENCE_S, keep_connections
 
 h2_connection = pytest.importorskip("h2.connection")
 from h2 import config, events  # noqa: E402 - after the check that it is there
@@ -54,7 +56,9 @@ class Http2Server:
     def _accept(self) -> None:
         while True:
             try:
-                accepted = self._tls.wrap_socket(self._listening.accept()[0], server_side=True)
+                plain, _ = self._listening.accept()
+                plain.settimeout(PATIENCE_S)
+                accepted = self._tls.wrap_socket(plain, server_side=True)
             except OSError:
                 return
             self.connections += 1
@@ -65,7 +69,7 @@ class Http2Server:
         spoken = h2_connection.H2Connection(config.H2Configuration(client_side=False))
         spoken.initiate_connection()
         bodies: dict[int, bytes] = {}
-        with stream:
+        with stream, suppress(OSError):  # a client that goes may reset the connection: what it was told stays told
             stream.sendall(spoken.data_to_send())
             while received := stream.recv(65_536):
                 for event in spoken.receive_data(received):
@@ -82,6 +86,7 @@ class Http2Server:
 
 @pytest.fixture
 def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Http2Server]:
+    keep_connections(monkeypatch)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     server = Http2Server(certificate)
     yield server

@@ -84,9 +84,10 @@ def test_no_tags_for_times_that_yaml_cannot_name() -> None:
 
 
 def seconds(text: str) -> float:
-    started = time.perf_counter()
+    """Of this thread's work: how long it waits for its turn is another matter."""
+    started = time.thread_time()
     dump({"title": "x", "text": text})
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 @pytest.mark.parametrize(

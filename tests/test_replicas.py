@@ -1,6 +1,7 @@
 """Several replicas behind one interface: each does its share, a lost one is replaced, its work done again once."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -70,8 +71,8 @@ class Machine:
 
     def await_reopened(self) -> None:
         assert self.reopened.acquire(timeout=BOUND_S)
-        with self.replicas._changed:
-            assert self.replicas._changed.wait_for(lambda: not any(s.opening for s in self.replicas._slots), BOUND_S)
+        while (changed := self.replicas._changed) and any(slot.opening for slot in self.replicas._slots):
+            assert changed.wait(BOUND_S)
 
 
 def batch_of(*lengths: int, first: int = 1) -> Batch:
@@ -226,14 +227,29 @@ def test_many_callers_while_replicas_are_lost(scorer: Scorer) -> None:
     alone = Scheduler(replace(scorer, backend=Device("alone")))
     calls = [[Pair(f"query {i}", f"{LONG[: 40 * j]} document {j}") for j in range(i % 7 + 1)] for i in range(40)]
 
+    wide = [Pair("wide", f"document {i}") for i in range(30)]  # of one length: idle replicas all get some of it
+    losing = threading.Lock()
+
+    def lose(device: Device) -> None:
+        """One after the other: what two are lost over is an error, which the test above is about."""
+        device.begins = [False]
+        stop = time.monotonic() + BOUND_S
+        while device.begins:
+            assert time.monotonic() < stop
+            engine.run(engine.work(wide))
+        machine.await_reopened()
+        engine.run(engine.work(wide))  # served after all that was begun with the one that was lost
+
     def ask(number: int) -> bool:
         if number % 8 == 0:
-            machine.devices[number % 3].begins = [False]
+            with losing:
+                lose(machine.devices[number % 3])
         got = engine.run(engine.work(calls[number])).results
         return got == alone.run(alone.work(calls[number])).results
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(len(calls)), timeout=BOUND_S))
+    assert sorted(machine.opened) == [0, 0, 1, 2, 2]
 
 
 @pytest.fixture(scope="module")

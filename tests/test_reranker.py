@@ -1,7 +1,6 @@
 """The object people hold: its calls, its life, and its use from threads and other processes."""
 
 import multiprocessing
-import os
 import pickle
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from crossrank import CrossEncoder, CrossEncoderReranker, Ranker, Ranking, Reranker
 from crossrank.engine.cache import MemoryCache
 from crossrank.errors import ArgumentTypeError, ClosedError, ModelNotFoundError, UsageError
+from forked import holds_in_a_child
 
 DOCUMENTS = [
     "Mount Everest is the highest mountain above sea level.",
@@ -293,16 +293,13 @@ def test_a_forked_child_goes_on_with_the_open_model(
 
     busy = threading.Thread(target=keep_busy)
     busy.start()
+
+    def same() -> bool:
+        return rank_in_child(reranker) == known and reranker.rank("never asked before", DOCUMENTS).scores == fresh
+
     try:
         for _ in range(10):
-            child = os.fork()
-            if child == 0:
-                try:
-                    equal = rank_in_child(reranker) == known
-                    equal = equal and reranker.rank("never asked before", DOCUMENTS).scores == fresh
-                finally:
-                    os._exit(0 if equal else 1)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert holds_in_a_child(same)
     finally:
         stop.set()
         busy.join()

@@ -93,7 +93,7 @@ def test_fused_retrievers_are_awaited_together() -> None:
     """None waits for another to end, and the failure of one is the failure."""
 
     async def main() -> list[Found]:
-        both, waiting = asyncio.Barrier(2), 5.0
+        both, waiting = asyncio.Barrier(2), 60.0
 
         async def meet(query: str, k: int) -> list[str]:
             await asyncio.wait_for(both.wait(), waiting)

@@ -4,9 +4,11 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -51,26 +53,20 @@ def begun(engine: Scheduler, *texts: str, **options: object) -> Work:
 
 
 def texts_of(work: Work) -> list[str]:
-    return [pair.document for pair in work.future.result(BOUND_S).results]
+    return [pair.document for pair in work.promise.result(BOUND_S).results]
 
 
-def order_of_ends(works: dict[str, Work]) -> list[str]:
-    """The names of works, in the order in which they end."""
-    ended: list[str] = []
-    everyone = threading.Event()
+class Ends:
+    """The names of works, in the order in which they end; made before any of them can."""
 
-    def note(name: str) -> Callable[[Future[Outcome]], None]:
-        def noted(_: Future[Outcome]) -> None:
-            ended.append(name)
-            if len(ended) == len(works):
-                everyone.set()
+    def __init__(self, works: dict[str, Work]) -> None:
+        self._ended: SimpleQueue[str] = SimpleQueue()
+        self._count = len(works)
+        for name, work in works.items():
+            work.promise.when_done(partial(self._ended.put, name))
 
-        return noted
-
-    for name, work in works.items():
-        work.future.add_done_callback(note(name))
-    assert everyone.wait(BOUND_S)
-    return ended
+    def order(self) -> list[str]:
+        return [self._ended.get(timeout=BOUND_S) for _ in range(self._count)]
 
 
 def test_callers_who_wait_share_the_next_micro_batch(scorer: Scorer, backend: GatedBackend) -> None:
@@ -92,7 +88,7 @@ def test_equal_pairs_of_several_callers_go_through_the_model_once(scorer: Scorer
     backend.await_batch()
     works = [begun(engine, "same", "too") for _ in range(4)]
     backend.open()
-    outcomes = [work.future.result(BOUND_S) for work in works]
+    outcomes = [work.promise.result(BOUND_S) for work in works]
     assert [len(outcome.results) for outcome in outcomes] == [2, 2, 2, 2]
     assert [len(outcome.fresh) for outcome in outcomes] == [2, 0, 0, 0]
     assert [len(batch.offsets) - 1 for batch in backend.batches] == [1, 2]
@@ -115,8 +111,9 @@ def test_a_short_call_is_not_kept_by_a_long_one(scorer: Scorer, backend: GatedBa
     works = {"long": begun(engine, *(f"{i} {LONG}" for i in range(10)))}
     backend.await_batch()
     works["short"] = begun(engine, "short")
+    ends = Ends(works)
     backend.open()
-    assert order_of_ends(works) == ["short", "long"]
+    assert ends.order() == ["short", "long"]
 
 
 def test_priority_goes_first_and_nobody_starves(scorer: Scorer, backend: GatedBackend) -> None:
@@ -130,8 +127,9 @@ def test_priority_goes_first_and_nobody_starves(scorer: Scorer, backend: GatedBa
     works["urgent"] = begun(engine, f"2 {LONG}{LONG}", priority=1)
     now[0] = 16.0
     works["too late"] = begun(engine, f"3 {LONG}{LONG}", priority=1)
+    ends = Ends(works)
     backend.open()
-    assert order_of_ends(works) == ["urgent", "patient", "too late"]
+    assert ends.order() == ["urgent", "patient", "too late"]
 
 
 def test_priority_lasts(scorer: Scorer, backend: GatedBackend) -> None:
@@ -143,8 +141,9 @@ def test_priority_lasts(scorer: Scorer, backend: GatedBackend) -> None:
     works = {"patient": begun(engine, f"1 {LONG}{LONG}")}
     now[0] = 5.0
     works["urgent"] = begun(engine, *(f"{i} {LONG}{LONG}" for i in range(2, 5)), priority=1)
+    ends = Ends(works)
     backend.open()
-    assert order_of_ends(works) == ["urgent", "patient"]
+    assert ends.order() == ["urgent", "patient"]
 
 
 def test_cancelled_work_is_not_computed(scorer: Scorer, backend: GatedBackend) -> None:
@@ -153,7 +152,7 @@ def test_cancelled_work_is_not_computed(scorer: Scorer, backend: GatedBackend) -
     first = begun(engine, "a")
     backend.await_batch()
     gone, stays = begun(engine, "gone"), begun(engine, "stays")
-    assert gone.future.cancel()
+    gone.promise.withdraw()
     backend.open()
     assert texts_of(first) + texts_of(stays) == ["a", "stays"]
     assert sum(len(batch.offsets) - 1 for batch in backend.batches) == 2
@@ -175,19 +174,35 @@ def test_a_deadline_ends_the_waiting_of_whoever_is_not_served(scorer: Scorer, ba
 
 def test_what_is_under_way_at_the_deadline_is_waited_for(scorer: Scorer, backend: GatedBackend) -> None:
     """It is about to be there, and was paid for."""
-    engine = schedulers(scorer, backend, clock=lambda: 0.0)
+    under_way = threading.Event()
+    callers: list[int] = []
+
+    def clock() -> float:
+        """For the late caller, once its work waits, the deadline is past as soon as that is under way, not before."""
+        if threading.get_ident() in callers and (late in engine._waiting or late.under_way):
+            assert under_way.wait(BOUND_S)
+            return 2.0
+        return 0.0
+
+    def ask() -> Outcome:
+        callers.append(threading.get_ident())
+        return engine.run(late)
+
+    engine = schedulers(scorer, backend, clock=clock)
     begun(engine, "a")
     backend.await_batch()
+    late = engine.work([Pair("query", "late")], deadline=1.0)
     with ThreadPoolExecutor(1) as pool:
-        late = pool.submit(engine.run, engine.work([Pair("query", "late")], deadline=0.05))
+        asked = pool.submit(ask)
         while not engine._waiting:
             time.sleep(0)
         backend.gate.release()
         backend.await_batch()
+        under_way.set()
         with pytest.raises(TimeoutError):
-            late.result(0.2)
+            asked.result(0.2)
         backend.open()
-        assert len(late.result(BOUND_S).results) == 1
+        assert len(asked.result(BOUND_S).results) == 1
 
 
 def test_too_much_waiting_is_an_error_that_says_when_to_come_back(scorer: Scorer, backend: GatedBackend) -> None:
@@ -214,7 +229,7 @@ def test_an_error_is_only_that_of_the_caller_whose_pair_it_is(scorer: Scorer, ba
     backend.open()
     assert texts_of(works[0]) + texts_of(works[2]) == ["fox", "dog"]
     with pytest.raises(NotFiniteError, match="zebra"):
-        works[1].future.result(BOUND_S)
+        works[1].promise.result(BOUND_S)
 
 
 def test_a_bug_in_a_backend_leaves_nobody_waiting(scorer: Scorer) -> None:
@@ -233,7 +248,7 @@ def test_a_bug_in_a_backend_leaves_nobody_waiting(scorer: Scorer) -> None:
     works = [begun(engine, text) for text in "abc"]
     for work in works:
         with pytest.raises(ZeroDivisionError):
-            work.future.result(BOUND_S)
+            work.promise.result(BOUND_S)
     backend.broken = False
     assert len(engine.run(engine.work([Pair("query", "d")])).results) == 1
 

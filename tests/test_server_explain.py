@@ -102,11 +102,11 @@ def test_the_guard_stands_before_it() -> None:
 
 
 def test_few_are_made_at_a_time_and_the_others_wait_within_bounds() -> None:
-    """A call that finds no place in time is a 504; those at work are answered."""
+    """Rankings are served meanwhile; those at work are answered."""
     ranker = Explained()
     ranker.free.clear()
     body = {"query": "q", "document": "a"}
-    with Serving(ranker, timeout_s=5.0) as server, ThreadPoolExecutor(AT_A_TIME) as pool:
+    with Serving(ranker) as server, ThreadPoolExecutor(AT_A_TIME) as pool:
         working = [pool.submit(server.post, EXPLAIN, body) for _ in range(AT_A_TIME)]
         for _ in working:
             assert ranker.begun.acquire(timeout=WAIT_S)
@@ -114,6 +114,20 @@ def test_few_are_made_at_a_time_and_the_others_wait_within_bounds() -> None:
         ranker.free.set()
         assert [done.result().status for done in working] == [200] * AT_A_TIME
         assert server.app.guard.work == server.app.guard.calls == 0
+
+
+def test_who_finds_no_place_in_time_is_told() -> None:
+    """By a 504, as those whose explanation takes too long; nothing of it is begun."""
+    ranker = Explained()
+    ranker.free.clear()
+    with Serving(ranker, timeout_s=1) as server, ThreadPoolExecutor(AT_A_TIME + 1) as pool:
+        late = [pool.submit(server.post, EXPLAIN, {"query": "q", "document": "a"}) for _ in range(AT_A_TIME + 1)]
+        assert [done.result().status for done in late] == [504] * (AT_A_TIME + 1)
+        begun = 0
+        while ranker.begun.acquire(blocking=False):
+            begun += 1
+        assert begun <= AT_A_TIME
+        ranker.free.set()
 
 
 def test_who_leaves_keeps_the_place_until_the_thread_is_done() -> None:
@@ -125,7 +139,7 @@ def test_who_leaves_keeps_the_place_until_the_thread_is_done() -> None:
         explainer, call = Explainer(), Call("q", ("a",))
         for _ in range(AT_A_TIME):
             asking = asyncio.ensure_future(explainer.explain(ranker, call, "word"))
-            await asyncio.to_thread(ranker.begun.acquire)
+            assert await asyncio.to_thread(ranker.begun.acquire, timeout=WAIT_S)
             asking.cancel()
         waiting = asyncio.ensure_future(explainer.explain(ranker, call, "word"))
         begun = await asyncio.to_thread(ranker.begun.acquire, timeout=0.05)

@@ -2,10 +2,12 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from crossrank.server.logs import set_up
+from crossrank.server.metrics import FOLDER, Metrics
 from serving import FakeRanker, Serving
 
 CALL = {"query": "ab", "documents": ["a", "b"]}
@@ -40,7 +42,7 @@ def test_logs_have_no_texts(capfd: pytest.CaptureFixture[str], monkeypatch: pyte
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)
     written = capfd.readouterr().err
-    lines = [json.loads(line) for line in written.splitlines()]
+    lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]  # others may write there, too
     assert "secret" not in written
     calls = [line for line in lines if line["message"] == "call" and line["route"] == "/v1/rerank"]
     assert [line["status"] for line in calls] == [200, 400, 500]
@@ -69,3 +71,13 @@ def test_what_is_counted() -> None:
         "# TYPE crossrank_stage_seconds histogram",
     ):
         assert line in page, line
+
+
+def test_a_worker_that_starts_disturbs_no_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are empty at first."""
+    metrics = Metrics()  # before it could be taken for a worker's
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    for name in ("counter_7.db", "histogram_7.db", "gauge_livesum_7.db"):
+        (tmp_path / name).touch()
+    assert metrics.page() == b""
+    metrics.close()

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -97,8 +98,9 @@ def test_who_hangs_up_while_a_model_is_opened_leaves_it_to_the_next() -> None:
         with socket.create_connection(("127.0.0.1", server.port), WAIT_S) as raw:
             raw.sendall(f"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
             assert shelf.asked.acquire(timeout=WAIT_S)
+        end = time.monotonic() + WAIT_S
         while b'status="499"' not in server.get("/metrics").body:
-            pass
+            assert time.monotonic() < end, "who hung up is still waited for"
         shelf.slow.set()
         assert server.post("/v1/rerank", ask(None)).status == 200
         assert len(shelf.opened) == 1

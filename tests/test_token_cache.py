@@ -20,6 +20,7 @@ from crossrank.engine.options import OpenConfig
 from crossrank.engine.pair import Pair
 from crossrank.observe import subscribe
 from engines import FAMILIES
+from forked import holds_in_a_child
 
 TEXT = st.text(max_size=60) | st.text(alphabet="abc dé.北[]SEP<s>/", max_size=400)
 DOCUMENTS = [f"The quick brown fox jumps over {i} lazy dogs." for i in range(50)]
@@ -114,10 +115,7 @@ def test_threads_and_forks(checkpoint: Callable[..., Path]) -> None:
         thread.join()
     assert wrong == []
     if hasattr(os, "fork"):
-        child = os.fork()
-        if child == 0:
-            os._exit(int(reranker.rank("a", DOCUMENTS).scores != expected["a"]))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert holds_in_a_child(lambda: reranker.rank("a", DOCUMENTS).scores == expected["a"])
 
 
 def test_no_cache_keeps_nothing(checkpoint: Callable[..., Path]) -> None:

@@ -4,13 +4,14 @@ import dataclasses
 import json
 import os
 import re
-import resource
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from disks import full_disk
 from training import CONFIG, config_of, write_jsonl, write_set
 
 torch = pytest.importorskip("torch")
@@ -210,18 +211,14 @@ def test_a_loss_that_is_no_number_stops_and_the_last_good_checkpoint_stays(tmp_p
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
-    config = config_of(tmp_path)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    config, disk = config_of(tmp_path), ExitStack()
 
     def fill(event: Event) -> None:
         if isinstance(event, Stepped) and event.step == 3:  # the checkpoint after step 4 finds no room
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+            disk.enter_context(full_disk(4096))
 
-    try:
-        with pytest.raises(CrossrankError, match=r"checkpoint-4 could not be written .*--resume"):
-            train(config, emit=fill)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with disk, pytest.raises(CrossrankError, match=r"checkpoint-4 could not be written .*--resume"):
+        train(config, emit=fill)
     assert [path.name for path in (tmp_path / "out" / "checkpoints").iterdir()] == ["checkpoint-2"]
     assert train(config, resume=True).is_dir()
 

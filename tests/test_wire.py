@@ -353,3 +353,25 @@ def test_nought_is_no_bound_for_vllm() -> None:
     """Its own clients say so where they want all results, or documents of any length."""
     call = DIALECTS["vllm"].parse_call(b'{"query": "q", "documents": ["a"], "top_n": 0, "max_tokens_per_doc": 0}')
     assert (call.top_n, call.tokens_max) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"total_tokens": 12, "prompt_tokens": 10}, 12),
+        ({"prompt_tokens": 10}, 10),
+        ({"total_tokens": 0}, 0),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["jina", "vllm", "infinity"])
+def test_what_is_billed_is_the_total(name: str, usage: dict[str, int], tokens: int | None) -> None:
+    """Else what was read, else nobody knows."""
+    said = {
+        "model": "m",
+        "usage": usage,
+        "results": [{"index": 0, "relevance_score": 0.5}],
+        "id": "1",
+        "object": "rerank",
+    }
+    assert DIALECTS[name].parse_ranking(json.dumps(said).encode()).tokens == tokens

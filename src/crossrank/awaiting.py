@@ -1,28 +1,29 @@
 """Waiting in an event loop, of asyncio or trio, for what another thread computes.
 
-It knows futures; not what they give.
+It knows promises; not what they are of.
 """
 
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
+
+from crossrank.threads import Promise
 
 T = TypeVar("T")
 
 
 async def settled(
-    future: "Future[T]",
+    promise: Promise[T],
     deadline: float | None = None,
     expire: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """The future's result; cancelling whoever waits cancels the future.
+    """The promise's result; cancelling whoever waits withdraws it.
 
     Args:
-        future: given its result by another thread.
+        promise: kept by another thread.
         deadline: the clock's time when `expire` is called, which has to see to it that the result comes soon.
         expire: see there.
         clock: seconds, as `time.monotonic`.
@@ -31,18 +32,18 @@ async def settled(
 
     done = anyio.Event()
     wake = _caller_from_thread()
-    future.add_done_callback(lambda _: wake(done.set))
     try:
+        promise.when_done(lambda: wake(done.set))
         if deadline is not None:
             with anyio.move_on_after(max(0.0, deadline - clock())):
                 await done.wait()
-            if not future.done():
+            if not promise.done:
                 expire()
         await done.wait()
     except BaseException:
-        future.cancel()
+        promise.withdraw()
         raise
-    return future.result()
+    return promise.result()
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""crossrank itself: caches off, documents cut as all peers cut them."""
+"""crossrank itself, as it is without extras: caches off, documents cut as all peers cut them."""
 
 from typing import Any
 
@@ -17,8 +17,10 @@ class Runner:
             threads=options["threads"],
             long_documents="truncate",
             cache=None,
+            language_guard=False,  # what `pip install crossrank` comes with; the tests' environment has the extra
         )
-        self.detail, self.precision = repr(self._reranker), options["precision"]
+        facts = self._reranker.facts
+        self.detail, self.precision = f"{facts.backend}/{facts.detail}", facts.precision
 
     def score(self, pairs: list[tuple[str, str]]) -> Any:
         """Logits of (query, document) pairs."""

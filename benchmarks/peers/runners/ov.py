@@ -26,7 +26,7 @@ class Runner:
         self.use(self.settings[-1])
         hint = str(self._compiled.get_property("INFERENCE_PRECISION_HINT"))
         self.precision = "int8" if options["hint"] is None else ("bf16" if "bf" in hint else "fp32")
-        self.detail = f"openvino {openvino.__version__.split('-')[0]}, {hint}"
+        self.detail = f"openvino {openvino.__version__.split('-')[0]}"
 
     def use(self, setting: list[int]) -> None:
         """Take [tokens of a batch, streams]."""

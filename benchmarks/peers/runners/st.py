@@ -44,7 +44,6 @@ class Runner:
         elif backend == "openvino":
             hint = str(self._compiled().get_property("INFERENCE_PRECISION_HINT"))
             self.precision = "bf16" if "bf" in hint else "fp32"
-            self.detail += f", {hint}"
 
     def use(self, setting: int) -> None:
         """Take a batch size."""

@@ -13,7 +13,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,6 +22,7 @@ from crossrank.backends.contract import Backend, BackendFacts, Batch, Limits, Lo
 from crossrank.backends.line import Kind, Line, Part
 from crossrank.errors import ReplicaError
 from crossrank.forks import in_children
+from crossrank.threads import Promise, begin_thread
 
 SILENT_S = 1_800.0  # longer than a batch, or opening any model, takes: a process that says nothing for so long hangs
 END_S = 2.0  # for a process to end by itself once its line is closed; then it is killed
@@ -32,7 +32,7 @@ sys.path[:] = sys.argv[3:]
 from crossrank.backends.worker import main
 main(int(sys.argv[1]), sys.argv[2])
 """
-Asked = tuple[Batch, bool, "Future[Logits]"]
+Asked = tuple[Batch, bool, Promise[Logits]]
 
 
 class ProcessBackend:
@@ -95,17 +95,17 @@ class ProcessBackend:
         """Send a batch, behind those that were sent before, and give what waits for its logits."""
         return self._ask(batch, exact=False).result
 
-    def _ask(self, batch: Batch, *, exact: bool) -> "Future[Logits]":
-        future: Future[Logits] = Future()
+    def _ask(self, batch: Batch, *, exact: bool) -> Promise[Logits]:
+        promise: Promise[Logits] = Promise()
         with self._lock:
-            self._asked.append((batch, exact, future))
+            self._asked.append((batch, exact, promise))
             idle = not self._asking
         if idle:  # if Ctrl+C comes in between, whoever asks next has this asked too
-            threading.Thread(target=self._ask_on, name="crossrank-replica").start()
-        return future
+            begin_thread(self._ask_on, "crossrank-replica")
+        return promise
 
     def _ask_on(self) -> None:
-        """Ask what there is to be asked, one after the other; each future gets its logits or an error."""
+        """Ask what there is to be asked, one after the other; each promise gets its logits or an error."""
         with self._lock:
             if self._asking:  # by another thread, that was started at the same time
                 return
@@ -115,17 +115,17 @@ class ProcessBackend:
                 if not self._asked:
                     self._asking = False
                     return
-                batch, exact, future = self._asked.popleft()
+                batch, exact, promise = self._asked.popleft()
             try:
                 run = Kind.RUN_EXACT if exact else Kind.RUN
                 kind, answer = self._answer(run, batch.ids, batch.segments, batch.offsets)
                 assert kind == Kind.LOGITS, "bug: an answer to something else"
                 logits = np.frombuffer(answer, np.float32).reshape(len(batch.offsets) - 1, -1)
             except BaseException as exc:  # noqa: BLE001 - whatever it is, whoever waits must get it
-                future.set_exception(exc)
+                promise.fail(exc)
             else:
-                future.set_result(logits)
-            del batch, future  # while waiting for the lock nothing else is to be kept alive
+                promise.give(logits)
+            del batch, promise  # while waiting for the lock nothing else is to be kept alive
 
     def _answer(self, kind: Kind | None = None, *parts: Part) -> tuple[Kind, memoryview]:
         """What the process answers to this, or to what it was told before; what failed there is raised here.

@@ -6,9 +6,11 @@ backends; not what a replica runs on, nor how it is opened.
 
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from crossrank.backends.contract import Backend, Batch, Limits, Logits, Pending
 from crossrank.backends.shares import shares
 from crossrank.errors import ReplicaError
 from crossrank.forks import in_children
+from crossrank.threads import Promise, begin_thread
 
 log = logging.getLogger("crossrank")
 
@@ -80,7 +83,8 @@ class Replicas:
     def __init__(self, backends: Sequence[Backend], reopen: Callable[[int], Backend]) -> None:
         self._reopen = reopen
         self._slots = [Slot(backend) for backend in backends]
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed: Promise[None] = Promise()  # kept, and made anew, whenever a replica was opened or could not be
         of_each = [backend.facts for backend in backends]
         self.facts = replace(
             of_each[0],
@@ -123,13 +127,23 @@ class Replicas:
 
     def _shared_out(self, batch: Batch, *, exact: bool) -> list[Share]:
         """The batch's rows, in order, to those of the replicas that will be done with them first."""
-        with self._changed:
-            living = self._living()
-            dealt = shares(batch.offsets, [slot.load for slot, _ in living], self._least)
-            begun = [Share(_part(batch, rows), exact, *living[which]) for which, rows in dealt]
-            for share in begun:
-                share.slot.give(share)
-            return begun
+        until: float | None = None
+        while True:
+            with self._lock:
+                living = [(slot, slot.backend) for slot in self._slots if slot.backend is not None]
+                if living:
+                    dealt = shares(batch.offsets, [slot.load for slot, _ in living], self._least)
+                    begun = [Share(_part(batch, rows), exact, *living[which]) for which, rows in dealt]
+                    for share in begun:
+                        share.slot.give(share)
+                    return begun
+                if until is None:  # all are tried again, once
+                    until = time.monotonic() + OPEN_S
+                    for slot in self._slots:
+                        self._replace(slot)
+                opening, changed = any(slot.opening for slot in self._slots), self._changed
+            if not (opening and changed.wait(until - time.monotonic())):
+                raise self._none_left()
 
     def _finished(self, share: Share) -> Logits:
         """The logits of a share; where its replica is lost, of another one's."""
@@ -151,27 +165,13 @@ class Replicas:
                     "short, give fewer replicas or a smaller batch_tokens."
                 ) from second
 
-    def _living(self) -> list[tuple[Slot, Backend]]:
-        """The replicas that there are, with their places; where there is none, one is waited for. The lock is held."""
-        living = [(slot, slot.backend) for slot in self._slots if slot.backend is not None]
-        if not living:
-            for slot in self._slots:
-                self._replace(slot)
-            self._changed.wait_for(
-                lambda: any(slot.backend for slot in self._slots) or not any(slot.opening for slot in self._slots),
-                OPEN_S,
-            )
-            living = [(slot, slot.backend) for slot in self._slots if slot.backend is not None]
-        if not living:
-            whys = "; ".join(dict.fromkeys(slot.why for slot in self._slots if slot.why))
-            raise ReplicaError(
-                f"No replica of the model is left, and none can be opened: {whys}. Open the model again."
-            )
-        return living
+    def _none_left(self) -> ReplicaError:
+        whys = "; ".join(dict.fromkeys(slot.why for slot in self._slots if slot.why))
+        return ReplicaError(f"No replica of the model is left, and none can be opened: {whys}. Open the model again.")
 
     def _lose(self, share: Share, error: ReplicaError) -> None:
         """Have the replica of a share replaced, unless it was already."""
-        with self._changed:
+        with self._lock:
             slot = share.slot
             if slot.backend is share.backend:
                 log.warning("%s; it is replaced, and what it was at is done again", error)
@@ -185,7 +185,7 @@ class Replicas:
             return
         slot.opening = True
         try:
-            threading.Thread(target=self._open, args=(slot,), name="crossrank-replica").start()
+            begin_thread(partial(self._open, slot), "crossrank-replica")
         except RuntimeError as exc:  # no more threads, or the interpreter is ending
             slot.opening, slot.why = False, str(exc)
         except BaseException:  # Ctrl+C, and nobody knows whether the thread was started: the last one's replica stays
@@ -199,9 +199,10 @@ class Replicas:
         except Exception as exc:  # noqa: BLE001 - whatever it is, whoever waits for a replica must hear of it
             why = str(exc)
             log.error("a replica cannot be replaced: %s", why)  # noqa: TRY400 - it says all
-        with self._changed:
+        with self._lock:
             slot.backend, slot.why, slot.opening = backend, why, False
-            self._changed.notify_all()
+            changed, self._changed = self._changed, Promise()
+        changed.give(None)
 
     @property
     def _least(self) -> int:
@@ -218,7 +219,7 @@ class Replicas:
 
     def _start_anew(self) -> None:
         """Without replicas, as in a forked child, where they are the parent's."""
-        self._changed = threading.Condition()
+        self._lock, self._changed = threading.Lock(), Promise()
         for slot in self._slots:
             slot.backend, slot.opening, slot.begun = None, False, []
 

@@ -17,7 +17,7 @@ from typing import Any
 from crossrank.lifetime import Closes
 
 WORKER = Path(__file__).parent / "worker.py"
-CLOSE_S_MAX = 5.0
+CLOSE_S_MAX = 60.0  # for the end of a killed process, whose memory may be large
 BLOCK = 1 << 16
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from crossrank.checkpoint.card import card_languages
 from crossrank.checkpoint.catalogue import known_languages
 from crossrank.engine.pair import Pair
+from crossrank.threads import begin_thread
 
 log = logging.getLogger("crossrank")
 
@@ -80,7 +81,7 @@ class LanguageGuard:
                 self._doubtful.append(text)
         if len(self._doubtful) >= DOUBTFUL:
             self.awake = False
-            threading.Thread(target=self._judge, name="crossrank-language").start()
+            begin_thread(self._judge, "crossrank-language")
         elif self._looked >= TEXTS_MAX:
             self.awake = False
 

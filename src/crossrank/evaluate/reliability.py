@@ -105,7 +105,7 @@ def threshold_for(wanted: float, probabilities: Probabilities, relevant: Relevan
     levels = np.unique(probabilities)
     kept = len(relevant) - np.searchsorted(np.sort(probabilities), levels)
     hits = relevant.sum() - np.searchsorted(np.sort(probabilities[relevant]), levels)
-    reached = np.flatnonzero(hits >= wanted * kept)
+    reached = np.flatnonzero(hits / kept >= wanted)
     if not len(reached):
         return None
     i = reached[0]

@@ -9,13 +9,14 @@ import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from crossrank.awaiting import settled
 from crossrank.errors import ClosedError
+from crossrank.threads import Promise
 
 T = TypeVar("T")
 CLOSED = "This RemoteReranker was closed; open a new one."
@@ -31,7 +32,9 @@ class Loop:
 
     def __init__(self, last: Callable[[], Awaitable[None]]) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=_serve, args=(self._loop, last), name="crossrank-remote", daemon=True)
+        self._begun: set[Begun] = set()
+        serve = partial(_serve, self._loop, self._begun, last)
+        self._thread = threading.Thread(target=serve, name="crossrank-remote", daemon=True)
         self._thread.start()
         self._ended = weakref.finalize(self, _end, self._loop, self._thread)
 
@@ -39,13 +42,16 @@ class Loop:
         """Never end it: this is a forked child's copy, whose thread does not exist."""
         self._ended.detach()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """The work, begun; its future can be waited for or cancelled in any thread."""
+    def start(self, work: Coroutine[Any, Any, T]) -> Promise[T]:
+        """The work, begun; what it gives can be waited for in any thread, and withdrawing that cancels the work."""
+        begun = Begun(work, self._loop)
+        begun.promise.when_done(partial(self._begun.discard, begun))
+        self._begun.add(begun)
         try:
-            return _own_context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
+            self._loop.call_soon_threadsafe(begun.begin, context=_own_context())
         except RuntimeError:  # another thread closed it a moment ago
-            work.close()
-            raise ClosedError(CLOSED) from None
+            begun.end()
+        return begun.promise
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives; whatever interrupts the waiting cancels it."""
@@ -53,10 +59,7 @@ class Loop:
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives, awaited in the caller's own event loop; cancelling the caller cancels it."""
-        try:
-            return await settled(self.start(work))
-        except CancelledError:  # of the future, not of the caller
-            raise ClosedError(CLOSED) from None  # the loop ended under the work
+        return await settled(self.start(work))
 
     def close(self) -> None:
         """Wait for what is under way, then end the thread."""
@@ -74,15 +77,54 @@ def _own_context() -> Context:
     return context
 
 
-def waited(future: "Future[T]") -> T:
-    """The future's result; it is cancelled by what interrupts the waiting, as by Ctrl+C."""
+def waited(promise: Promise[T]) -> T:
+    """The promise's result; it is withdrawn by what interrupts the waiting, as by Ctrl+C."""
     try:
-        return future.result()
-    except CancelledError:
-        raise ClosedError(CLOSED) from None  # the loop ended under the work
+        return promise.result()
     except BaseException:
-        future.cancel()
+        promise.withdraw()
         raise
+
+
+class Begun:
+    """Work that a loop in another thread is at, or is about to be at.
+
+    `asyncio.run_coroutine_threadsafe` gives a `concurrent.futures.Future`, for whose lock the loop could wait for ever.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.promise: Promise[Any] = Promise(self._withdrawn)
+        self._work, self._loop = work, loop
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Begin the work, in the loop."""
+        if self.promise.withdrawn:
+            self.end()
+        else:
+            self._task = self._loop.create_task(self._keep())
+            self._task.add_done_callback(lambda _: self.end())  # also where it was cancelled before its first step
+
+    def end(self) -> None:
+        """End what is not over: the loop ends, or nobody waits."""
+        self._work.close()
+        self.promise.fail(ClosedError(CLOSED))
+
+    async def _keep(self) -> None:
+        try:
+            self.promise.give(await self._work)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, whoever waits must get it
+            self.promise.fail(exc)
+
+    def _withdrawn(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and the work with it
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
 
 async def all_or_error(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -97,11 +139,23 @@ async def all_or_error(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def _under_way() -> None:
+    await asyncio.gather(*_others(), return_exceptions=True)
+
+
+async def _cancelled() -> None:
+    """Cancel all that is under way, until nothing is."""
+    while tasks := _others():
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _others() -> list["asyncio.Task[Any]"]:
     me = asyncio.current_task()
-    await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not me), return_exceptions=True)
+    return [task for task in asyncio.all_tasks() if task is not me]
 
 
-def _serve(loop: asyncio.AbstractEventLoop, last: Callable[[], Awaitable[None]]) -> None:
+def _serve(loop: asyncio.AbstractEventLoop, begun: set[Begun], last: Callable[[], Awaitable[None]]) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
@@ -109,15 +163,14 @@ def _serve(loop: asyncio.AbstractEventLoop, last: Callable[[], Awaitable[None]])
         loop.run_until_complete(_finish(last))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
+        loop.run_until_complete(_cancelled())  # what came meanwhile
         loop.close()
+        for late in tuple(begun):
+            late.end()
 
 
 async def _finish(last: Callable[[], Awaitable[None]]) -> None:
-    me = asyncio.current_task()
-    tasks = [task for task in asyncio.all_tasks() if task is not me]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await _cancelled()
     with suppress(TimeoutError, OSError):
         async with asyncio.timeout(LAST_S):
             await last()

@@ -72,7 +72,7 @@ class Target:
         """What to do about a key that is missing or wrong."""
         if self.vendor.key_variables:
             return f"Set {self.vendor.key_variables[0]} to a valid key, or give api_key=."
-        return "Give a valid key as api_key=."
+        return "Give a valid key as api_key=, or name the kind of server ('vllm:MODEL') and set its variables."
 
 
 def target_of(spec: str, *, api_key: str | None, base_url: str | None, dialect: str | None) -> Target:
@@ -98,7 +98,8 @@ def target_of(spec: str, *, api_key: str | None, base_url: str | None, dialect: 
         raise UsageError(f"{vendor.title} needs a key. Set {vendor.key_variables[0]}, or give api_key=.")
     address = base_url or (vendor.url_variable and os.environ.get(vendor.url_variable)) or _own_url(vendor, key)
     if not address:
-        raise UsageError(f"{vendor.title} has no address of its own; give base_url='http://host:port'")
+        variable = f"set {vendor.url_variable}=http://host:port, or " if vendor.url_variable else ""
+        raise UsageError(f"{vendor.title} has no address of its own; {variable}give base_url='http://host:port'")
     given, _ = _checked_url(address)
     target = Target(vendor, model or None, given, key)
     # Its dialect at another address is a gateway or a server of one's own, where the dialect's own path holds.
@@ -117,7 +118,10 @@ def _server(spec: str, *, api_key: str | None, base_url: str | None, dialect: st
     like = VENDORS.get(dialect)
     spoken = DIALECTS[dialect]
     if spoken.model_required:
-        raise UsageError(f"{dialect} calls name a model: write '{dialect}:MODEL' and give base_url={address!r}")
+        variable = f", or set {like.url_variable} to it" if like and like.url_variable else ""
+        raise UsageError(
+            f"{dialect} calls name a model: write '{dialect}:MODEL' and give base_url={address!r}{variable}"
+        )
     vendor = replace(like, title=title, path=None) if like else Vendor(name="server", title=title, dialect=spoken)
     return Target(vendor, None, address, find_key(api_key, ()))
 

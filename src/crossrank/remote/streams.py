@@ -1,11 +1,10 @@
 """Many rankings in the order of their queries, several under way at a time, with no more read of a stream than that.
 
-It knows futures and iterators; not what is ranked.
+It knows promises and iterators; not what is ranked.
 """
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from typing import Any
 
@@ -13,6 +12,7 @@ from crossrank.arguments import each_query
 from crossrank.awaiting import settled
 from crossrank.errors import CrossrankError
 from crossrank.remote.loop import waited
+from crossrank.threads import Promise
 from crossrank.types import Document, Ranking
 
 Work = Coroutine[Any, Any, Ranking]
@@ -36,12 +36,12 @@ class _UnderWay:
         ahead: at least 1.
     """
 
-    def __init__(self, todo: Iterator[Work], start: Callable[[Work], "Future[Ranking]"], ahead: int) -> None:
+    def __init__(self, todo: Iterator[Work], start: Callable[[Work], Promise[Ranking]], ahead: int) -> None:
         self._todo, self._start, self._ahead = todo, start, ahead
-        self._begun: deque[Future[Ranking]] = deque()
+        self._begun: deque[Promise[Ranking]] = deque()
         self._mistake: CrossrankError | None = None
 
-    def oldest(self) -> "Future[Ranking] | None":
+    def oldest(self) -> Promise[Ranking] | None:
         """What was begun first, after as many as may be are begun; None at the end. Raises the stream's mistake."""
         while self._mistake is None and len(self._begun) < self._ahead:
             try:
@@ -56,28 +56,28 @@ class _UnderWay:
 
     def close(self) -> None:
         """Cancel what nobody waits for any more."""
-        for future in self._begun:
-            future.cancel()
+        for promise in self._begun:
+            promise.withdraw()
 
 
 def in_order(
     todo: Iterator[Work],
-    start: Callable[[Work], "Future[Ranking]"],
+    start: Callable[[Work], Promise[Ranking]],
     ahead: int,
     bar: Any,
 ) -> Iterator[Ranking]:
     """The rankings; `bar` counts them."""
     with bar, closing(_UnderWay(todo, start, ahead)) as under_way:
-        while (future := under_way.oldest()) is not None:
-            ranking = waited(future)
+        while (promise := under_way.oldest()) is not None:
+            ranking = waited(promise)
             bar.update()
             yield ranking
 
 
 async def in_order_async(
-    todo: Iterator[Work], start: Callable[[Work], "Future[Ranking]"], ahead: int
+    todo: Iterator[Work], start: Callable[[Work], Promise[Ranking]], ahead: int
 ) -> AsyncIterator[Ranking]:
     """As `in_order`, in the caller's own event loop."""
     with closing(_UnderWay(todo, start, ahead)) as under_way:
-        while (future := under_way.oldest()) is not None:
-            yield await settled(future)
+        while (promise := under_way.oldest()) is not None:
+            yield await settled(promise)

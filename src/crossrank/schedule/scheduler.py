@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import wait
+from typing import TypeVar
 
 from crossrank.awaiting import settled
 from crossrank.engine.encode import Known, together
@@ -20,6 +20,9 @@ from crossrank.forks import in_children
 from crossrank.observe import BatchRan, emit, listening
 from crossrank.schedule.turn import CHARACTERS_MIN, SERVING_S, next_turn
 from crossrank.schedule.work import MicroBatch, Work
+from crossrank.threads import begin_thread
+
+T = TypeVar("T")
 
 PRIORITY_S = 10.0  # seconds of waiting that one step of priority is worth: nobody starves
 WAITING_MAX = 65_536  # pairs, of all callers together
@@ -84,37 +87,47 @@ class Scheduler:
             OverloadError: too much is waiting already.
             NotFiniteError, UsageError: as the scorer says of one of its pairs.
         """
+        return self._whole(work, self._run)
+
+    async def arun(self, work: Work) -> Outcome:
+        """As `run`, awaitable; cancelling the caller takes the work back."""
+        self.start(work)
+        return await settled(work.promise, work.deadline, lambda: self._expire(work), self._clock)
+
+    def start(self, work: Work) -> None:
+        """Begin the work; its promise gives the outcome.
+
+        Raises:
+            OverloadError: too much is waiting already.
+        """
+        self._whole(work, self._start)
+
+    def _whole(self, work: Work, step: Callable[[Work], T]) -> T:
+        """What the step gives; where Ctrl+C or an error ends it, others are served without this thread."""
         if self._server == threading.get_ident():
             raise UsageError(
                 "This Reranker was called by a hook or a cache that it was calling itself, and would wait for itself. "
                 "Give that a reranker of its own."
             )
         try:
-            if self._enter(work):
-                self._serve(until=work)
-            if work.deadline is not None:
-                wait([work.future], max(0.0, work.deadline - self._clock()))
-                self._expire(work)
-            return work.future.result()
-        except BaseException:  # Ctrl+C among others: what others wait for goes on without this thread
-            work.future.cancel()
+            return step(work)
+        except BaseException:
+            work.promise.withdraw()
             with self._lock:
                 if self._server == threading.get_ident():
                     self._put_back()
                     self._hand_over()
             raise
 
-    async def arun(self, work: Work) -> Outcome:
-        """As `run`, awaitable; cancelling the caller takes the work back."""
-        self.start(work)
-        return await settled(work.future, work.deadline, lambda: self._expire(work), self._clock)
+    def _run(self, work: Work) -> Outcome:
+        if self._enter(work):
+            self._serve(until=work)
+        if work.deadline is not None:
+            work.promise.wait(work.deadline - self._clock())
+            self._expire(work)
+        return work.promise.result()
 
-    def start(self, work: Work) -> None:
-        """Begin the work; its future gives the outcome.
-
-        Raises:
-            OverloadError: too much is waiting already.
-        """
+    def _start(self, work: Work) -> None:
         if self._enter(work):
             with self._lock:
                 self._hand_over()
@@ -185,13 +198,13 @@ class Scheduler:
             raise
 
     def _start_thread(self) -> None:
-        threading.Thread(target=self._serve_in_thread, name="crossrank-engine").start()
+        begin_thread(self._serve_in_thread, "crossrank-engine")
 
     def _give_up(self, error: BaseException) -> None:
         self._server = None
-        waiting, self._waiting = self._waiting, []
-        for work in waiting:
+        for work in self._waiting:
             work.end(error)
+        self._waiting = []
 
     def _take(self) -> MicroBatch | None:
         """The next micro-batch, if anything waits."""
@@ -285,7 +298,9 @@ class Scheduler:
             for share in batch.shares:
                 work = share.work
                 work.taken, work.under_way = min(work.taken, share.start), 0
-                if work not in self._waiting and not work.over:
+                if work.over:
+                    work.promise.tell()  # the interruption may have kept it from somebody
+                elif work not in self._waiting:
                     self._waiting.append(work)
         self._held = []
 

@@ -1,12 +1,12 @@
-"""What callers wait for: the work of one call, and the micro-batches that share several. It knows pairs and futures."""
+"""What callers wait for: the work of one call, and micro-batches that share several. It knows pairs and promises."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from crossrank.engine.encode import Known
 from crossrank.engine.pair import Pair, Scored
 from crossrank.engine.scorer import Begun, Outcome
+from crossrank.threads import Promise
 
 
 @dataclass(slots=True, eq=False)
@@ -21,11 +21,10 @@ class Work:
         ahead_s: seconds of waiting that its priority is worth.
         outcome: what is known so far.
         urgency: when it was last served, or came, less `ahead_s`; the smallest is next.
-        future: given the outcome when the work is over; cancelling it takes the work back.
+        promise: of the outcome; withdrawing it takes the work back.
         taken: how many of the pairs were taken by a micro-batch.
         under_way: micro-batches that hold some of it.
         contended: whether others are served meanwhile, who may ask for the same pairs.
-        over: whether the future has its result.
     """
 
     pairs: Sequence[Pair]
@@ -35,26 +34,26 @@ class Work:
     ahead_s: float
     outcome: Outcome
     urgency: float = 0.0
-    future: "Future[Outcome]" = field(default_factory=Future)
+    promise: Promise[Outcome] = field(default_factory=Promise)
     taken: int = 0
     under_way: int = 0
     contended: bool = False
-    over: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether whoever waits has what came of it."""
+        return self.promise.done
 
     def unwanted(self, now: float) -> bool:
         """Whether nothing more of it need be computed."""
-        return self.over or self.future.cancelled() or (self.deadline is not None and now >= self.deadline)
+        return self.over or self.promise.withdrawn or (self.deadline is not None and now >= self.deadline)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Tell whoever waits, once."""
-        if self.over:
-            return
-        self.over = True
-        if self.future.set_running_or_notify_cancel():
-            if error is None:
-                self.future.set_result(self.outcome)
-            else:
-                self.future.set_exception(error)
+        """Tell whoever waits; again, if whoever told them was interrupted."""
+        if error is None:
+            self.promise.give(self.outcome)
+        else:
+            self.promise.fail(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ async def read_body(
 ) -> bytes:
     """The body, refused with 413 as soon as it is known to be too large; `take` is told of all bytes that are kept.
 
-    A client that sends slightly too much is read to the end, so that it gets to see the answer; nothing of it is kept.
+    Who sends up to twice as much is read to the end, so as to get to see the answer; nothing of it is kept.
 
     Raises:
         Refusal: too large, or too slow.
@@ -82,7 +82,7 @@ async def read_body(
         async with asyncio.timeout(read_s):
             if expected > bytes_max:
                 if b"expect" not in request.headers:
-                    await _drain(receive, bytes_max)
+                    await _drain(receive, 2 * bytes_max)  # as far as where the headers do not say how much comes
                 raise Refusal.too_large(f"the body has {expected:,} bytes; {bytes_max:,} are taken")
             more = True
             while more:

@@ -4,13 +4,14 @@ It knows routes, statuses and sizes; never a text or a key.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossrank.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Metric
     from prometheus_client.samples import Sample
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the worker processes of one server keep what they count
@@ -89,8 +90,31 @@ class Metrics:
         if FOLDER not in os.environ:
             return self._registry
         from prometheus_client import CollectorRegistry
-        from prometheus_client.multiprocess import MultiProcessCollector
 
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        registry.register(_Together(Path(os.environ[FOLDER])))
         return registry
+
+
+class _Together:
+    """What all processes of a server have counted, of the files in their folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> "Iterable[Metric]":
+        """Each series, added up."""
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        # A file that a worker is just making is empty for a moment, over which the library would stumble.
+        files = [str(file) for file in self._folder.glob("*.db") if _size(file)]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)
+        return merged
+
+
+def _size(file: Path) -> int:
+    """Bytes; 0 of a file that is gone meanwhile, as those of dead workers are."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -63,6 +64,8 @@ class Workers:
 
     def run(self) -> int:
         """Serve until a signal ends it; the exit code."""
+        # NOTE: before any worker: Python 3.11 starts it beside the first one, and lets signals through while it does.
+        resource_tracker.ensure_running()
         with _folder() as folder, _signals() as arrived:
             (folder / "quotas").touch()
             self._due = [0.0] * self._settings.workers

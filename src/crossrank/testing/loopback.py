@@ -5,6 +5,7 @@ It knows sockets; not what is asked and answered.
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import responses
@@ -33,7 +34,6 @@ Respond = Callable[[str, str, Mapping[str, str], bytes], Reply]  # method, path,
 class Loopback(ThreadingHTTPServer):
     """Accepts in one thread, and has one for each connection; knows which are open, so that it can end them."""
 
-    daemon_threads = True
     request_queue_size = 512
 
     def __init__(self, respond: Respond) -> None:
@@ -41,7 +41,8 @@ class Loopback(ThreadingHTTPServer):
         self.ending = threading.Event()
         self.connections = 0
         self._open: set[socket] = set()
-        self._fewer = threading.Condition()
+        self._conversing: set[threading.Thread] = set()
+        self._changing = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Conversation)
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.02}, name="crossrank-fake-vendor", daemon=True
@@ -54,25 +55,33 @@ class Loopback(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join(ENDING_S)
         self.server_close()
-        with self._fewer:
+        with self._changing:
             for connection in self._open:
                 with suppress(OSError):  # the client was faster
                     connection.shutdown(SHUT_RDWR)
-            self._fewer.wait_for(lambda: not self._open, ENDING_S)
+        last = time.monotonic() + ENDING_S
+        for thread in self._conversing:
+            thread.join(max(0.0, last - time.monotonic()))
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """One more is open."""
+        """One more is open, in a thread of its own."""
         self.connections += 1
-        with self._fewer:
+        with self._changing:
             self._open.add(request)
-        super().process_request(request, client_address)
+        thread = threading.Thread(
+            target=self.process_request_thread,
+            args=(request, client_address),
+            name=f"crossrank-fake-vendor-{self.connections}",
+            daemon=True,
+        )
+        thread.start()
+        self._conversing = {*filter(threading.Thread.is_alive, self._conversing), thread}
 
     def shutdown_request(self, request: Any) -> None:
         """One less."""
         super().shutdown_request(request)
-        with self._fewer:
+        with self._changing:
             self._open.discard(request)
-            self._fewer.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are what is tested; all else is told on stderr."""

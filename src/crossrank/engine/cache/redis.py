@@ -12,6 +12,7 @@ from crossrank.engine.cache.contract import Found
 from crossrank.engine.cache.record import VERSION, pack, unpack
 from crossrank.engine.pair import Scored
 from crossrank.errors import MissingExtra, UsageError
+from crossrank.forks import in_children
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -39,6 +40,7 @@ class RedisCache:
     def __init__(self, url: str, *, ttl_s: int | None = None, timeout_s: float = TIMEOUT_S) -> None:
         self._url, self._ttl_s, self._timeout_s = url, ttl_s, timeout_s
         self._client = _client(url, timeout_s)
+        in_children(self, RedisCache._forked)
 
     def get_many(self, keys: Sequence[bytes]) -> Found:
         """What is known of these keys.
@@ -83,6 +85,10 @@ class RedisCache:
         """The server; never the password."""
         scheme, _, rest = self._url.partition("?")[0].partition("://")
         return f"RedisCache({scheme}://{rest.rpartition('@')[2]})"
+
+    def _forked(self) -> None:
+        """Start a child with a client of its own: another thread of the parent may have held a lock of that one's."""
+        self._client = _client(self._url, self._timeout_s)
 
 
 def _client(url: str, timeout_s: float) -> "Redis":

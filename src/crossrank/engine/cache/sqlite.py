@@ -8,16 +8,20 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 from crossrank.engine.cache.contract import Found
 from crossrank.engine.cache.record import VERSION, pack, unpack
 from crossrank.engine.pair import Scored
 from crossrank.errors import UsageError
 from crossrank.forks import quiet_at_forks
+
+T = TypeVar("T")
 
 BYTES_MAX = 2**30
 ENTRY_BYTES = 192  # of the file, with the index; measured in tests/test_cache_sqlite.py
@@ -57,8 +61,8 @@ class SqliteCache:
         self._entries_max = max(1, bytes_max // ENTRY_BYTES)
         _check(self._file)
         quiet_at_forks(self)
-        with suppress(sqlite3.Error), self._opened():  # what the caller cannot mend is found again, and said, at use
-            pass
+        with suppress(sqlite3.Error):  # what the caller cannot mend is found again, and said, at use
+            self._use(lambda _: None)
 
     def get_many(self, keys: Sequence[bytes]) -> Found:
         """What is known of these keys.
@@ -67,15 +71,10 @@ class SqliteCache:
             sqlite3.Error: the file cannot be read.
         """
         found, oldest = Found(), float("inf")
-        with self._opened() as connection:
-            for start in range(0, len(keys), KEYS_AT_ONCE):
-                asked = keys[start : start + KEYS_AT_ONCE]
-                places = ",".join("?" * len(asked))  # nothing but question marks
-                rows = connection.execute(f"SELECT key, record FROM scores WHERE key IN ({places})", asked)  # noqa: S608
-                for key, record in rows:
-                    if sound := unpack(key, record):
-                        found[key], stored = sound
-                        oldest = min(oldest, stored)
+        for key, record in self._use(partial(_records, keys)):
+            if sound := unpack(key, record):
+                found[key], stored = sound
+                oldest = min(oldest, stored)
         found.age_s = max(0.0, time.time() - oldest) if found else None
         return found
 
@@ -89,15 +88,7 @@ class SqliteCache:
             return
         now = time.time()
         records = [(key, pack(key, value, now)) for key, value in scored.items()]
-        with self._opened() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(PUT, records)
-            oldest, newest = connection.execute(ENDS).fetchone()
-            if (surplus := newest - oldest + 1 - self._entries_max) > 0:
-                # At most twice as many as come in: a file that was larger shrinks without a long stop.
-                leaving = min(max(EVICTED_MIN, 2 * len(records)), surplus + self._entries_max // 8)
-                connection.execute("DELETE FROM scores WHERE number < ?", (oldest + leaving,))
-            connection.execute("COMMIT")
+        self._use(partial(_put, records, self._entries_max))
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -127,17 +118,41 @@ class SqliteCache:
             with suppress(sqlite3.Error):
                 connection.close()
 
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for one thread at a time; after a failure the next call opens another."""
+    def _use(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What the work gives, done with the connection; after a failure the next call opens another.
+
+        For one thread at a time. No context manager of ours: one that Ctrl+C ends as it is entered keeps the lock.
+        """
         with self.lock:
             try:
                 if self._connection is None:
                     self._connection = _connect(self._file)
-                yield self._connection
+                return work(self._connection)
             except BaseException:
                 self._let_go()  # which rolls back
                 raise
+
+
+def _records(keys: Sequence[bytes], connection: sqlite3.Connection) -> list[tuple[bytes, object]]:
+    """The rows of those of the keys that are there."""
+    rows: list[tuple[bytes, object]] = []
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        asked = keys[start : start + KEYS_AT_ONCE]
+        places = ",".join("?" * len(asked))  # nothing but question marks
+        rows += connection.execute(f"SELECT key, record FROM scores WHERE key IN ({places})", asked)  # noqa: S608
+    return rows
+
+
+def _put(records: Sequence[tuple[bytes, bytes]], entries_max: int, connection: sqlite3.Connection) -> None:
+    """Store these, and let the oldest go that are too many."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(PUT, records)
+    oldest, newest = connection.execute(ENDS).fetchone()
+    if (surplus := newest - oldest + 1 - entries_max) > 0:
+        # At most twice as many as come in: a file that was larger shrinks without a long stop.
+        leaving = min(max(EVICTED_MIN, 2 * len(records)), surplus + entries_max // 8)
+        connection.execute("DELETE FROM scores WHERE number < ?", (oldest + leaving,))
+    connection.execute("COMMIT")
 
 
 def _check(file: Path) -> None:
@@ -198,7 +213,7 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
         try:
             connection.execute(statement)
         except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise
             time.sleep(0.01)
         else:

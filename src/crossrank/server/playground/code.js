@@ -49,7 +49,8 @@ const secret = () => (key() ? `os.environ["${KEY}"]` : '"any"');
 
 export function showCode() {
   $("copy").textContent = "Copy";
-  if ($("code").open) $("snippet").textContent = CODE[$("language").value]({ model: "crossrank-mini", ...asked() });
+  const call = asked(); // without a model while it is not known which there are
+  if ($("code").open) $("snippet").textContent = CODE[$("language").value]({ ...call, model: call.model ?? "crossrank-mini" });
 }
 
 export async function copy() {
