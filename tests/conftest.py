@@ -15,12 +15,14 @@ from browsing import chromium
 from crossrank import Reranker
 from crossrank.testing import tiny_checkpoint
 from hub import NAME, Hub, Machine
+from unmeasured import measure_no_children
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # What a shell starts in the background ignores Ctrl-C, and so do its children: those of tests are to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+measure_no_children()
 
 # Threads of torch leave the cores to others while they wait: by spinning, tests take minutes on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

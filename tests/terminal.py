@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from unmeasured import unmeasured
+
 COMMAND = [sys.executable, "-c", "from crossrank.cli.main import main; main()"]
 OF_ITS_OWN = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "  # so that keys become signals
 COLOURS = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"}  # would change what is written
@@ -19,7 +21,7 @@ PATIENCE_S = 240.0  # for whatever is waited for: a command begins within second
 
 
 class Terminal:
-    """`crossrank` with its stdin, stdout and stderr on a new terminal.
+    """`crossrank` with its stdin, stdout and stderr on a new terminal, where Ctrl-C may be pressed.
 
     Attributes:
         process: its id.
@@ -27,7 +29,7 @@ class Terminal:
     """
 
     def __init__(self, *arguments: object, columns: int = 80, **environment: str) -> None:
-        kept = {name: value for name, value in os.environ.items() if name not in COLOURS}
+        kept = {name: value for name, value in unmeasured().items() if name not in COLOURS}
         self._side, its_side = os.openpty()
         fcntl.ioctl(its_side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         # No fork of Python's own: a copy of this process may have locks that a thread of it holds.

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crossrank.cli.main import cli, run
 from crossrank.errors import HubError, OverloadError
 from terminal import COMMAND, Terminal
+from unmeasured import unmeasured
 
 PATIENCE_S = 120.0  # for what takes a second where nothing else goes on
 
@@ -96,9 +98,9 @@ def test_messages_are_one_harmless_line(capsys: pytest.CaptureFixture[str]) -> N
     assert (code, err) == (2, "crossrank: a b.txt: no such file. Give a file of documents, or - for standard input.\n")
 
 
-def started(*arguments: object, **streams: int) -> subprocess.Popen[bytes]:
-    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.Popen([*COMMAND, *map(str, arguments)], **given)  # type: ignore[call-overload]
+def started(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen([*COMMAND, *map(str, arguments)], **given)
 
 
 def test_a_reader_that_stops(file: Path) -> None:
@@ -192,7 +194,7 @@ def test_errors_break_between_words_on_a_terminal() -> None:
 
 def test_interrupted_in_a_pipe(large: Path) -> None:
     """A SIGINT to a command without a terminal ends it with 130, one message, and no output."""
-    process = started("rank", "q", "-", stdin=subprocess.PIPE)
+    process = started("rank", "q", "-", stdin=subprocess.PIPE, env=unmeasured())
     assert process.stdin is not None
     process.stdin.write(large.read_bytes())  # more than a pipe holds: once it is written, the command is reading
     process.stdin.flush()
@@ -211,6 +213,7 @@ def test_interrupted_at_the_start(file: Path) -> None:
             capture_output=True,
             timeout=PATIENCE_S,
             check=False,
+            env=unmeasured(),
         )
         assert (result.returncode, result.stdout) == (130, b""), module
         assert b"Traceback" not in result.stderr

@@ -1,7 +1,6 @@
 """`crossrank rank --queries`: killed, interrupted or out of room, it goes on where it stopped; mistakes come first."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from crossrank.calibration import write as write_calibration
 from crossrank.cli.main import cli, run
 from crossrank.testing import FakeVendor, Fault
 from terminal import COMMAND, Terminal
+from unmeasured import unmeasured
 
 PATIENCE_S = 120.0  # for what takes a second where nothing else goes on
 MODEL = "cohere:rerank-v3.5"
@@ -63,7 +63,7 @@ def write(file: Path, texts: list[str], letter: str) -> None:
 def stopped(server: FakeVendor, at: int, *arguments: object) -> "subprocess.Popen[bytes]":
     """The command, as it waits for an answer to call number `at`, which will not come."""
     server.faults.extend([Fault()] * at + [Fault(hang=True)] * QUERIES)
-    process = subprocess.Popen([*COMMAND, "rank", *map(str, arguments)], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*COMMAND, "rank", *map(str, arguments)], stderr=subprocess.PIPE, env=unmeasured())
     try:
         for _ in range(at + 1):
             server.await_call(PATIENCE_S)
@@ -145,10 +145,8 @@ main()
 
 def test_a_full_disk(server: FakeVendor, files: list[str], ranked: Called, tmp_path: Path) -> None:
     """Exit code 1, what is kept and what to do; with room, the same command finishes."""
-    # Without what measures coverage, which would have to write as well.
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     command = [COMMAND[0], "-c", LIMITED, "rank", *files, "--model", MODEL, "-o", str(tmp_path / "out.jsonl")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain, timeout=PATIENCE_S)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=unmeasured(), timeout=PATIENCE_S)
     assert done.returncode == 1, done.stderr
     assert "What was finished is kept; make room and run the same command again." in done.stderr
     assert "Traceback" not in done.stderr

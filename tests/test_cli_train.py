@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from crossrank.cli.group import cli
 from training import CONFIG, write_config
+from unmeasured import unmeasured
 
 pytest.importorskip("sentence_transformers")
 
@@ -29,7 +30,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(tmp_path: Path) -> None:
         CONFIG.replace("steps = 6", "steps = 4000").replace("save_every = 2", "save_every = 9000")
         + "repeats_max = 999\n",
     )
-    with subprocess.Popen(command(config), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command(config), stderr=subprocess.PIPE, text=True, env=unmeasured()) as process:
         assert process.stderr is not None
         try:
             for line in process.stderr:  # the first step has been made

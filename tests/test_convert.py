@@ -21,6 +21,7 @@ from crossrank.cli.convert import command
 from crossrank.cli.main import run
 from crossrank.export.convert import convert
 from parity import FEW
+from unmeasured import unmeasured
 
 BIN, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
@@ -266,10 +267,8 @@ sys.exit(run(lambda: command.main(sys.argv[1:], standalone_mode=False)))
 def test_a_disk_that_takes_no_more(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """Exit code 1, one line that says so, and nothing there."""
     arguments = [str(old_model(checkpoint("bert"), tmp_path / "old")), str(tmp_path / "new")]
-    # Without what measures coverage, which would have to write as well.
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     command = [sys.executable, "-c", LIMITED, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=unmeasured())
     assert (done.returncode, done.stdout) == (1, "")
     assert "could not be written" in done.stderr
     assert "Traceback" not in done.stderr

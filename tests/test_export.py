@@ -1,7 +1,6 @@
 """An exported model gives the scores of the model it was made from, whatever the batch, or is not written at all."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -32,6 +31,7 @@ from crossrank.export.onnx import export_onnx
 from crossrank.export.parity import Parity, parity, probe_pairs, refuse_unlike
 from crossrank.testing import FakeBackend
 from parity import PAIRS, TOLERANCE, reference_logits
+from unmeasured import unmeasured
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -304,10 +304,8 @@ sys.exit(run(lambda: command.main(sys.argv[1:], standalone_mode=False)))
 def test_a_disk_that_takes_no_more(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """Exit code 1, one line that says so, and nothing there."""
     arguments = [str(checkpoint("bert")), "--onnx", str(tmp_path / "out")]
-    # Without what measures coverage, which would have to write as well.
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     command = [sys.executable, "-c", LIMITED, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=unmeasured())
     assert (done.returncode, done.stdout) == (1, "")
     assert "could not be written: File too large" in done.stderr
     assert "Traceback" not in done.stderr
@@ -318,7 +316,8 @@ def test_ctrl_c_leaves_nothing(checkpoint: Callable[..., Path], tmp_path: Path) 
     """While a file is written: at that moment, and not as a library's own callback runs, which Python lets go on."""
     arguments = [str(checkpoint("bert")), "--onnx", str(tmp_path / "out")]
     command_line = [sys.executable, "-c", WRITING, *arguments]
-    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command_line, text=True, env=unmeasured(), **pipes) as process:
         try:
             ends = time.monotonic() + 180
             while not any(file.stat().st_size for file in tmp_path.rglob("model.onnx")) and process.poll() is None:

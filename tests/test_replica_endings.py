@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from crossrank import Reranker
+from unmeasured import unmeasured
 
 CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores of Linux")
@@ -74,6 +75,7 @@ def program(folder: str, how: str) -> Iterator[tuple["subprocess.Popen[str]", li
         stdout=subprocess.PIPE,
         text=True,
         process_group=0,
+        env=unmeasured(),
     )
     with running:
         try:
